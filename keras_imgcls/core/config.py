@@ -1,0 +1,211 @@
+"""Every knob of every verb, one line each: name, type, default, help, what it allows."""
+
+import dataclasses
+from dataclasses import dataclass
+
+from keras_imgcls.core import options
+from keras_imgcls.core.errors import UserError
+from keras_imgcls.core.options import option
+from keras_imgcls.core.registry import AUGMENTATIONS, AVERAGES, DATASETS, LOSSES, MODELS, OPTIMIZERS, SCHEDULES
+from keras_imgcls.core.spec import parse_call, parse_sequence
+
+# fmt: off
+@dataclass(frozen=True)
+class DataOptions:
+    """Data."""
+
+    dataset: str = option("", "digits, cifar10 or tfds:NAME. Empty: the class folders in --data_dir.")
+    data_dir: str = option("", "Where the data lies: class folders (with or without train/val/test above them), or an archive of CIFAR-10, or a TFDS folder.")
+    image_size: int = option(0, "Height and width that the model sees, pixels. 0: the dataset's own; 160 for photos of many sizes.", low=0, high=4096)
+    resize: str = option("squash", "How a photo becomes square: squash the whole (what phones do), centre crop, or pad.", choices=("crop", "pad", "squash"))
+    interpolation: str = option("bilinear", "How pixels are resampled in a resize.", choices=("bilinear", "bicubic", "area", "nearest"))
+    channels: int = option(0, "1: grey, 3: RGB. 0: the dataset's own; 3 for files.", choices=(0, 1, 3))
+    fraction: float = option(1.0, "The stratified part of the training images that is used.", low=0.0, high=1.0)
+    test_fraction: float = option(0.2, "Share of a dataset without a test split that becomes one. 0: no test split, and none is reported.", low=0.0, high=0.9)
+    validation_fraction: float = option(0.1, "Share of the training images (stratified) that validates, where the dataset has no validation split. 0: train on all.", low=0.0, high=0.9)
+    on_bad_image: str = option("error", "What to do with files that can't be decoded: stop and name them, or exclude, count and name them.", choices=("error", "exclude"))
+    cache: str = option("auto", "Where decoded images are kept: auto takes RAM where it is ample, else the disk.", choices=("auto", "none", "ram", "disk"))
+    cache_dir: str = option("", "Folder of disk caches. Empty: ~/.cache/keras_imgcls.", stored=False)
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """Model."""
+
+    model: str = option("resnet20", "A model by name, with arguments if you like: resnet20, resnet20(width=32). See bin/models list.")
+
+
+@dataclass(frozen=True)
+class AugmentOptions:
+    """Augmentation."""
+
+    augment: str = option("standard", "none, standard (shifts, and mirror images where those keep the class), or a sequence such as 'pad_crop(4)|flip|cutout(8)'.")
+    augment_on: str = option("auto", "Where augmentation runs; the pixels are the same. auto: on a GPU where there is one.", choices=("auto", "host", "device"))
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """Training."""
+
+    epochs: int = option(20, "Passes over the training images.", low=1)
+    max_minutes: float = option(0.0, "Time budget: as many epochs (at most --epochs) as the measured speed fits in. 0: no budget.", low=0.0)
+    batch_size: int = option(128, "Images per step.", low=1)
+    optimizer: str = option("sgd", "sgd (Nesterov momentum) or adamw.")
+    learning_rate: float = option(0.1, "Peak learning rate.", low=0.0)
+    momentum: float = option(0.9, "Momentum of sgd; beta_1 of adamw.", low=0.0, high=0.9999)
+    weight_decay: float = option(5e-4, "Decay of kernels (biases and norms are left alone): L2 in the gradient for sgd, decoupled for adamw.", low=0.0)
+    schedule: str = option("warmup_cosine", "Learning rate over the run: constant, warmup_cosine(warmup=0.05), one_cycle(...), step(...).")
+    norm_bias_multiplier: float = option(1.0, "Learning rate of normalisation biases as a multiple of the others' (64 in the CIFAR-10 speed runs).", low=0.0)
+    loss: str = option("cross_entropy", "cross_entropy.")
+    label_smoothing: float = option(0.0, "Share of a label that is spread over all classes.", low=0.0, high=0.99)
+    class_weight: str = option("none", "balanced weights each class by the inverse of its frequency.", choices=("none", "balanced"))
+    averaging: str = option("none", "Averaged weights for validation and the result: none, ema(0.999), lookahead(...).")
+    clip_norm: float = option(0.0, "Largest global norm of the gradients. 0: no clipping.", low=0.0)
+    early_stopping: int = option(0, "Stop after this many epochs without a better --monitor. 0: never.", low=0)
+    monitor: str = option("val_accuracy", "The column of history.csv that chooses model.keras.", choices=("val_accuracy", "val_loss", "accuracy", "loss"))
+    mixed_precision: str = option("auto", "Precision of training; auto times a few steps of each and keeps the fastest. The saved model is float32.", choices=("auto", "float32", "mixed_bfloat16", "mixed_float16"))
+    xla: str = option("auto", "Compile the step with XLA; auto: on a GPU only (on a CPU it is 2-3 times slower).", choices=("auto", "on", "off"))
+    steps_per_execution: int = option(0, "Steps per call into TensorFlow. 0: chosen by the size of the step.", low=0)
+    seed: int = option(0, "Seed of the split, the order, the weights and the augmentation.", low=0)
+    deterministic: bool = option(False, "Bit-equal results in repeated runs; slower.")
+    checkpoint_every: str = option("1epoch", "How often the run's state is saved: N (steps), 10m (minutes) or 1epoch.")
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Run."""
+
+    run_dir: str = option("", "Where results go. Empty: runs/DATASET-MODEL-TIME.", stored=False)
+    resume: bool = option(False, "Continue the run in --run_dir from its newest checkpoint.", stored=False)
+    overwrite: bool = option(False, "Replace the run in --run_dir.", stored=False)
+    dry_run: bool = option(False, "Build everything, run one step, print parameters, memory and time; write nothing.", stored=False)
+    plugin: str = option("", "Python modules (comma-separated) that register models, datasets, augmentations or losses.")
+    tensorflow_log: bool = option(False, "Show TensorFlow's own start-up messages.", stored=False)
+
+
+@dataclass(frozen=True)
+class TrainConfig(DataOptions, ModelOptions, AugmentOptions, TrainingOptions, RunOptions):
+    """Everything that `train` can be told."""
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """Evaluate."""
+
+    run_dir: str = option("", "The run to evaluate.", stored=False)
+    split: str = option("test", "The split to look at.", choices=("test", "validation", "train"))
+    dataset: str = option("", "Another dataset than the run's; its classes are joined by name.")
+    data_dir: str = option("", "Another folder than the run's.")
+    name: str = option("", "Folder of the results below RUN/evaluation. Empty: the split, or the folder's name.")
+    on_bad_image: str = option("error", "What to do with files that can't be decoded.", choices=("error", "exclude"))
+    batch_size: int = option(256, "Images per step.", low=1)
+    plugin: str = option("", "Python modules (comma-separated) that register datasets.")
+    tensorflow_log: bool = option(False, "Show TensorFlow's own start-up messages.", stored=False)
+
+
+@dataclass(frozen=True)
+class PredictConfig:
+    """Predict."""
+
+    run_dir: str = option("", "The run whose model predicts.", stored=False)
+    source: str = option("", "An image, a folder (searched through), or a glob in quotes; several with commas.")
+    topk: int = option(5, "How many labels per image.", low=1)
+    format: str = option("table", "How rows are printed on standard output.", choices=("table", "csv", "json"))
+    batch_size: int = option(32, "Images per step.", low=1)
+    tensorflow_log: bool = option(False, "Show TensorFlow's own start-up messages.", stored=False)
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """Export."""
+
+    run_dir: str = option("", "The run to export.", stored=False)
+    min_agreement: float = option(0.99, "Least share of test images on which an export and the Keras model agree; below it the command fails.", low=0.0, high=1.0)
+    samples: int = option(500, "Largest number of held-out images compared.", low=1)
+    tensorflow_log: bool = option(False, "Show TensorFlow's own start-up messages.", stored=False)
+
+
+@dataclass(frozen=True)
+class ViewConfig:
+    """View."""
+
+    run_dir: str = option("runs", "A run or a folder of runs.", stored=False)
+    port: int = option(6006, "Port on localhost. 0: any free one.", low=0, high=65535)
+
+
+@dataclass(frozen=True)
+class PreviewConfig(DataOptions, AugmentOptions):
+    """Preview."""
+
+    output: str = option("preview.png", "The picture to write.")
+    images: int = option(64, "Number of images on the sheet.", low=1, high=400)
+    augmented: bool = option(False, "Show augmented training images.")
+    seed: int = option(0, "Seed of the split, the order and the augmentation.", low=0)
+    plugin: str = option("", "Python modules (comma-separated) that register datasets or augmentations.")
+    tensorflow_log: bool = option(False, "Show TensorFlow's own start-up messages.", stored=False)
+
+
+@dataclass(frozen=True)
+class ModelsConfig:
+    """Models."""
+
+    image_size: int = option(32, "Height and width of the images, pixels.", low=1, high=4096)
+    channels: int = option(3, "1: grey, 3: RGB.", choices=(1, 3))
+    classes: int = option(10, "Number of classes.", low=1)
+    plugin: str = option("", "Python modules (comma-separated) that register models.")
+    tensorflow_log: bool = option(False, "Show TensorFlow's own start-up messages.", stored=False)
+# fmt: on
+
+AUGMENT_PRESETS = ("none", "standard")
+
+
+def check(config: TrainConfig | PreviewConfig) -> None:
+    """Holds every value of `config` against what its flag allows, names of models and their like included.
+
+    Raises:
+        UserError: the first thing that is wrong, with the nearest valid one. Nothing heavy is imported to find out.
+    """
+    options.check(config)
+    if config.dataset and not config.dataset.startswith("tfds:"):
+        DATASETS.require(config.dataset)
+    if not config.dataset and not config.data_dir:
+        raise UserError("No data: name a set (--dataset=digits) or a folder of class folders (--data_dir=photos).")
+    if config.augment not in AUGMENT_PRESETS:
+        for call in parse_sequence(config.augment):
+            AUGMENTATIONS.check(call)
+    if isinstance(config, TrainConfig):
+        _check_training(config)
+
+
+def _check_training(config: TrainConfig) -> None:
+    for registry, value in (
+        (MODELS, config.model), (OPTIMIZERS, config.optimizer), (SCHEDULES, config.schedule), (LOSSES, config.loss),
+    ):  # fmt: skip
+        registry.check(parse_call(value))
+    if config.averaging != "none":
+        AVERAGES.check(parse_call(config.averaging))
+    checkpoint_interval(config.checkpoint_every)
+    if config.fraction == 0:
+        raise UserError("--fraction is above 0; received 0.0.")
+    if config.resume and config.overwrite:
+        raise UserError("--resume continues a run and --overwrite replaces it: choose one.")
+    if config.deterministic and config.max_minutes:
+        raise UserError("--max_minutes follows a clock, so a --deterministic run can't have it: give --epochs.")
+
+
+def checkpoint_interval(text: str) -> tuple[float, str]:
+    """`(number, unit)` of `--checkpoint_every`; the unit is `steps`, `minutes` or `epochs`.
+
+    Raises:
+        UserError: no positive number, or another unit.
+    """
+    for suffix, unit in (("epoch", "epochs"), ("m", "minutes"), ("", "steps")):
+        number = text.removesuffix(suffix)
+        if text.endswith(suffix) and number.isdecimal() and int(number) > 0:
+            return int(number), unit
+    raise UserError(f"--checkpoint_every is N (steps), 10m (minutes) or 1epoch; received '{text}'.")
+
+
+def replace(config: TrainConfig, **changes: object) -> TrainConfig:
+    """`config` with other values in some of its fields."""
+    return dataclasses.replace(config, **changes)

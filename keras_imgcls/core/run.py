@@ -1,0 +1,139 @@
+"""The run directory: what lies where, how one is made, and how one is opened."""
+
+import csv
+import json
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from keras_imgcls.core import files, options
+from keras_imgcls.core.config import TrainConfig
+from keras_imgcls.core.errors import UserError
+
+
+class Run:
+    """A folder that holds one training run. The properties are paths; the files are written by the rooms that own them."""
+
+    def __init__(self, path: str | Path) -> None:
+        """Names the folder; touches nothing."""
+        self.path = Path(path)
+        self.flags = self.path / "config.flags"
+        self.labels = self.path / "labels.txt"
+        self.manifest = self.path / "manifest.csv"
+        self.model = self.path / "model.keras"
+        self.history = self.path / "history.csv"
+        self.metrics = self.path / "metrics.json"
+        self.environment = self.path / "environment.json"
+        self.checkpoints = self.path / "checkpoints"
+        self.tensorboard = self.path / "tensorboard"
+        self.evaluation = self.path / "evaluation"
+        self.export = self.path / "export"
+
+    @cached_property
+    def config(self) -> TrainConfig:
+        """The options that the run was trained with, read from `config.flags`."""
+        return options.parse(TrainConfig, options.read_flagfile(self.flags.resolve()), "")
+
+    @property
+    def class_names(self) -> list[str]:
+        """The names of the classes in the order of the model's outputs."""
+        return self.labels.read_text(encoding="utf-8").split("\n")[:-1]
+
+    def read_metrics(self) -> dict[str, Any]:
+        """`metrics.json`, or an empty dictionary before the run has finished."""
+        return json.loads(self.metrics.read_text(encoding="utf-8")) if self.metrics.is_file() else {}
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run came to its end."""
+        return self.metrics.is_file()
+
+    def read_history(self) -> list[dict[str, str]]:
+        """The rows of `history.csv`."""
+        with open(self.history, newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+
+    def write_class_names(self, class_names: Sequence[str]) -> None:
+        """Locks the names of the classes, one a line.
+
+        Raises:
+            UserError: a name is empty, or has a line break.
+        """
+        for name in class_names:
+            if not name or "\n" in name or "\r" in name:
+                raise UserError(f"A class can't be called {name!r}: a name is one line of text.")
+        files.write_text(self.labels, "".join(f"{name}\n" for name in class_names))
+
+
+def name_run(dataset: str, model: str) -> Path:
+    """`runs/DATASET-MODEL-TIME`, a folder that is not there yet."""
+    safe = "".join(letter if letter.isalnum() or letter in "_.=" else "-" for letter in f"{dataset}-{model}").strip("-.")
+    stem = Path("runs") / f"{safe}-{time.strftime('%Y%m%d-%H%M%S')}"
+    path, number = stem, 2
+    while path.exists():
+        path, number = stem.with_name(f"{stem.name}-{number}"), number + 1
+    return path
+
+
+def path_of(config: TrainConfig) -> Path:
+    """`--run_dir`, or a fresh name of the dataset, the model and the time."""
+    dataset = config.dataset or Path(config.data_dir).resolve().name
+    return Path(config.run_dir) if config.run_dir else name_run(dataset, config.model)
+
+
+def require_free(path: Path, overwrite: bool = False) -> None:
+    """Holds that a run can be made at `path`; touches nothing.
+
+    Raises:
+        UserError: something is there already and `overwrite` is off, or what is there is no run, or writing is not allowed.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if not Run(path).flags.is_file():
+            raise UserError(f"{path} exists and is no run: choose another --run_dir.")
+        if not overwrite:
+            raise UserError(f"{path} holds a run: continue it with --resume, replace it with --overwrite, or choose another --run_dir.")
+    parent = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    if not os.access(parent, os.W_OK):
+        raise UserError(f"Can't make the run directory {path}: no permission to write in {parent}.")
+
+
+def create(path: Path, overwrite: bool = False) -> Run:
+    """A new run at `path`.
+
+    Raises:
+        UserError: as `require_free`, or the folder can't be made.
+    """
+    require_free(path, overwrite)
+    run = Run(path)
+    try:
+        if path.exists():
+            shutil.rmtree(path)
+        path.mkdir(parents=True, exist_ok=True)
+        run.checkpoints.mkdir(exist_ok=True)
+    except OSError as error:
+        raise UserError(f"Can't make the run directory {path}: {error.strerror}.") from error
+    return run
+
+
+def open_run(path: str | Path) -> Run:
+    """The run at `path`.
+
+    Raises:
+        UserError: there is none, or it can't be read.
+    """
+    run = Run(path)
+    if not str(path):
+        raise UserError("Which run? Give --run_dir=RUN.")
+    if not run.path.is_dir():
+        runs = sorted(other.parent.name for other in run.path.parent.glob("*/config.flags")) if run.path.parent.is_dir() else []
+        known = f" Runs there: {', '.join(runs[-5:])}." if runs else ""
+        raise UserError(f"There is no run directory {path}.{known}")
+    try:
+        run.flags.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{path} is no run that can be read: {run.flags.name}: {error.strerror}.") from error
+    return run

@@ -1,0 +1,175 @@
+"""What every registered model owes: tested by name, so that a new one needs no new test."""
+
+import json
+import re
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
+
+from keras_imgcls.core.registry import MODELS
+from keras_imgcls.models import classifier
+
+NAMES = MODELS.names()
+
+# Narrow variants, for speed only: the graphs are the same.
+NARROW = {name: f"{name}(width=4)" for name in NAMES if name.startswith(("resnet", "plain"))}
+NARROW |= {name: f"{name}(widths=(8, 16, 12))" for name in NAMES if name.startswith("speednet")}
+
+# Converting 44 layers or more takes 4 to 10 s, and they are resnet20 three to nine times over.
+DEEP = {"resnet44", "resnet56", "resnet110"}
+
+# Trained weights at 32 px, RGB, 10 classes, from the reference implementations that docstrings name.
+PUBLISHED = {
+    "resnet20": 269_722,
+    "resnet32": 464_154,
+    "resnet44": 658_586,
+    "resnet56": 853_018,
+    "resnet110": 1_727_962,
+}
+
+LOADER = """
+import json, sys
+sys.modules["keras_imgcls"] = None  # importing it fails
+import keras, numpy as np
+results = {}
+for path in sys.argv[2:]:
+    model = keras.models.load_model(path + "/model.keras")
+    logits = model(np.load(path + "/images.npy"))
+    np.save(path + "/logits.npy", keras.ops.convert_to_numpy(logits))
+    results[path] = [variable.path for variable in model.trainable_variables]
+json.dump(results, open(sys.argv[1], "w"))
+"""
+
+
+def images(shape, count=2):
+    return np.random.default_rng(0).integers(0, 256, (count, *shape)).astype("float32")
+
+
+def build(name, shape=(32, 32, 3)):
+    keras.utils.set_random_seed(0)
+    return classifier.build(NARROW.get(name, name), shape, 10)
+
+
+@pytest.fixture(scope="module")
+def models():
+    """Every model in its narrow form at 32 px, built once."""
+    return {name: build(name) for name in NAMES}
+
+
+def each(*, slow=()):
+    """Parametrizes a test over all names."""
+    return pytest.mark.parametrize(
+        "name", [pytest.param(name, marks=pytest.mark.slow if name in slow else ()) for name in NAMES]
+    )
+
+
+@each()
+def test_it_builds_at_three_sizes_with_finite_logits(name):
+    smallest = MODELS.traits(name).get("smallest", 1)
+    for shape in ((smallest, smallest, 1), (32, 32, 3), (45, 38, 3)):
+        logits = keras.ops.convert_to_numpy(build(name, shape)(images(shape)))
+        assert logits.shape == (2, 10)
+        assert np.isfinite(logits).all()
+
+
+@each()
+def test_every_trainable_variable_gets_a_gradient(name, models):
+    model = models[name]
+    with tf.GradientTape() as tape:
+        logits = model(images((32, 32, 3), 8), training=True)
+        loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(tf.range(8), logits))
+    gradients = tape.gradient(loss, model.trainable_variables)
+    for variable, gradient in zip(model.trainable_variables, gradients, strict=True):
+        assert gradient is not None, variable.path
+        assert np.isfinite(gradient).all() and np.any(gradient != 0), variable.path
+
+
+@each()
+def test_layers_are_named_after_their_place(name, models):
+    names = [layer.name for layer in models[name].layers]
+    assert len(set(names)) == len(names)
+    place = re.compile(r"(image|scaling|features|pool|logit_scale|logits|stem|stage\d+)|(stem|stage\d+)_[a-z0-9_]+")
+    assert [layer for layer in names if not place.fullmatch(layer)] == []
+
+
+@each()
+def test_landmarks_are_there_in_order_and_maps_never_grow(name, models):
+    landmarks = classifier.describe(models[name]).landmarks
+    stages = [f"stage{number}" for number in range(1, 1 + sum(landmark.startswith("stage") for landmark in landmarks))]
+    pool = ["pool"] if len(landmarks["features"]) == 3 else []
+    assert stages
+    assert list(landmarks) == ["image", "stem", *stages, "features", *pool, "logits"]
+    heights = [landmarks[landmark][0] for landmark in ("image", "stem", *stages)]
+    assert heights == sorted(heights, reverse=True)
+
+
+@each()
+def test_its_parameters_are_those_that_it_claims(name):
+    count = classifier.describe(classifier.build(name, (32, 32, 3), 10)).trainable_parameters
+    assert count == PUBLISHED.get(name, count)
+    claimed = re.search(r"\b(\d+(?:\.(\d+))?) M parameters", MODELS.summary(name))
+    assert claimed, f"the first line of {name}'s docstring says how many parameters it has: 0.27 M parameters"
+    assert f"{count / 1e6:.{len(claimed[2] or '')}f}" == claimed[1]
+
+
+@pytest.fixture(scope="module")
+def reloaded(models, tmp_path_factory):
+    """Folder and trainable variables of each model after Keras alone, in a process of its own, has loaded its file."""
+    folder = tmp_path_factory.mktemp("keras_alone")
+    for name, model in models.items():
+        (folder / name).mkdir()
+        model.save(folder / name / "model.keras")
+        np.save(folder / name / "images.npy", images((32, 32, 3)))
+    report, paths = folder / "report.json", {name: str(folder / name) for name in models}
+    command = [sys.executable, "-c", LOADER, str(report), *paths.values()]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+    assert finished.returncode == 0, finished.stderr
+    trainable = json.loads(report.read_text())
+    return {name: (folder / name, trainable[path]) for name, path in paths.items()}
+
+
+@each()
+def test_keras_alone_reads_it_back(name, models, reloaded):
+    folder, trainable = reloaded[name]
+    expected = keras.ops.convert_to_numpy(models[name](images((32, 32, 3))))
+    np.testing.assert_allclose(np.load(folder / "logits.npy"), expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
+    assert trainable == [variable.path for variable in models[name].trainable_variables]
+
+
+@each(slow=DEEP)
+def test_it_converts_to_tflite_builtins_with_the_same_logits(name, models):
+    converter = tf.lite.TFLiteConverter.from_keras_model(models[name])
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    interpreter = Interpreter(model_content=converter.convert())
+    pixels = images((32, 32, 3))
+    (source,), (result,) = interpreter.get_input_details(), interpreter.get_output_details()
+    interpreter.resize_tensor_input(source["index"], pixels.shape)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(source["index"], pixels)
+    interpreter.invoke()
+    expected = keras.ops.convert_to_numpy(models[name](pixels))
+    difference = np.abs(interpreter.get_tensor(result["index"]) - expected).max()
+    assert difference <= 1e-4 * np.abs(expected).max()
+
+
+@each()
+def test_it_trains_a_step_in_the_accelerated_view(name):
+    acceleration = pytest.importorskip("keras_imgcls.training.acceleration")
+    model, pixels = build(name), images((32, 32, 3), 8)
+    before = [np.array(weight) for weight in model.get_weights()]
+    view = acceleration.accelerate(model, "float32")
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    view.compile(keras.optimizers.SGD(1e-3), loss, jit_compile=False)
+    assert np.isfinite(view.train_on_batch(pixels, np.arange(8)))
+    trained = {id(variable) for variable in model.trainable_variables}
+    for variable, old in zip(model.weights, before, strict=True):
+        if id(variable) in trained:
+            assert np.any(keras.ops.convert_to_numpy(variable) != old), variable.path
+    expected = keras.ops.convert_to_numpy(model(pixels))
+    seen = keras.ops.convert_to_numpy(view(pixels, training=False))
+    np.testing.assert_allclose(seen, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
