@@ -1,0 +1,51 @@
+"""Keras callbacks of a run: TensorBoard's files. Any other Keras callback may stand beside them."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+SCALARS = ("loss", "accuracy", "learning_rate", "images_per_second", "data_wait")
+
+
+class TensorBoard(keras.callbacks.Callback):
+    """Scalars of training and validation in two curves of one chart, a sheet of augmented images, and the graph."""
+
+    def __init__(self, folder: Path, sheet: np.ndarray | None = None) -> None:
+        """Stores the folder and the sheet (uint8, height x width x channels); files appear when training begins."""
+        super().__init__()
+        self._folder, self._sheet = folder, sheet
+
+    def on_train_begin(self, logs=None) -> None:
+        """Opens the event files and writes what does not change."""
+        self._train = tf.summary.create_file_writer(str(self._folder / "train"))
+        self._validation = tf.summary.create_file_writer(str(self._folder / "validation"))
+        with self._train.as_default():
+            if self._sheet is not None:
+                tf.summary.image("augmented training images", self._sheet[None], step=0)
+            tf.summary.graph(_graph(self.model.view))
+
+    def on_epoch_end(self, epoch: int, logs=None) -> None:
+        """Writes the row of the epoch."""
+        row = logs or {}
+        with self._train.as_default():
+            for name in SCALARS:
+                if row.get(name) is not None:
+                    tf.summary.scalar(f"epoch/{name}", row[name], step=epoch)
+        with self._validation.as_default():
+            for name in ("loss", "accuracy"):
+                if row.get(f"val_{name}") is not None:
+                    tf.summary.scalar(f"epoch/{name}", row[f"val_{name}"], step=epoch)
+        self._train.flush()
+        self._validation.flush()
+
+    def on_train_end(self, logs=None) -> None:
+        """Closes the event files."""
+        self._train.close()
+        self._validation.close()
+
+
+def _graph(view: keras.Model) -> tf.Graph:
+    signature = tf.TensorSpec(view.inputs[0].shape, tf.float32)
+    return tf.function(lambda image: view(image, training=False)).get_concrete_function(signature).graph

@@ -1,0 +1,80 @@
+"""Checkpoints: the whole state of a run, written whole, checked on the way back, two of them kept."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_imgcls.core import files
+from keras_imgcls.core.console import warn
+from keras_imgcls.core.errors import UserError
+
+KEPT = 2
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint that was read and verified.
+
+    Attributes:
+        arrays: the values of the learner's state, in its order.
+        position: plain values: the epoch, the step within it, the history and the counters of the loop.
+    """
+
+    arrays: list[np.ndarray]
+    position: dict[str, Any]
+
+    def restore(self, state: Sequence[keras.Variable]) -> None:
+        """Assigns the arrays to `state`.
+
+        Raises:
+            UserError: the checkpoint belongs to another model or optimizer.
+        """
+        shapes = [tuple(variable.shape) for variable in state]
+        if shapes != [array.shape for array in self.arrays]:
+            raise UserError("The checkpoint holds another model, optimizer or averaging than these flags make.")
+        for variable, array in zip(state, self.arrays, strict=True):
+            variable.assign(array)
+
+
+def save(folder: Path, step: int, state: Sequence[keras.Variable], position: dict[str, Any]) -> None:
+    """Writes `step-STEP.npz`, then its `.json` with the checksum; older ones go only when both are there.
+
+    Raises:
+        UserError: a weight is not finite, or the disk refuses.
+    """
+    arrays = [keras.ops.convert_to_numpy(variable.value) for variable in state]
+    if not all(np.isfinite(array).all() for array in arrays if array.dtype.kind == "f"):
+        raise UserError(f"The state at step {step} has values that are not finite; it is not saved over good ones.")
+    stem = folder / f"step-{step:09}"
+    with files.atomic(stem.with_suffix(".npz")) as temporary:
+        np.savez(temporary, **{f"{index:05}": array for index, array in enumerate(arrays)})
+        digest = files.digest(temporary)
+    files.write_json(stem.with_suffix(".json"), {"sha256": digest, "position": position})
+    for old in sorted(folder.glob("step-*.json"))[:-KEPT]:
+        old.unlink()
+        old.with_suffix(".npz").unlink(missing_ok=True)
+
+
+def load(folder: Path) -> Checkpoint | None:
+    """The newest checkpoint in `folder` that verifies; None where there is none. Says which ones did not."""
+    for path in sorted(folder.glob("step-*.json"), reverse=True):
+        try:
+            return _read(path)
+        except (OSError, ValueError, KeyError) as error:
+            warn(f"the checkpoint {path.stem} is damaged and left out: {error}")
+    return None
+
+
+def _read(path: Path) -> Checkpoint:
+    description = json.loads(path.read_text(encoding="utf-8"))
+    archive = path.with_suffix(".npz")
+    if files.digest(archive) != description["sha256"]:
+        raise ValueError("its checksum differs")
+    with np.load(archive, allow_pickle=False) as stored:
+        arrays = [stored[name] for name in sorted(stored.files)]
+    return Checkpoint(arrays, description["position"])

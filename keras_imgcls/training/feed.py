@@ -1,0 +1,38 @@
+"""The feed: what the loop asks of data. One iterator per epoch, each batch with the time that was spent waiting for it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+
+@dataclass(frozen=True)
+class Feed:
+    """Training batches by epoch.
+
+    Attributes:
+        batches: `(epoch, first_step) -> tf.data.Dataset` of (images, labels, ids), the rest of the epoch from that step on.
+        steps: steps in an epoch.
+        images: images in an epoch.
+        image_shape: (height, width, channels) of an image.
+        classes: how many classes the labels have.
+    """
+
+    batches: Callable[[int, int], tf.data.Dataset]
+    steps: int
+    images: int
+    image_shape: tuple[int, int, int]
+    classes: int
+
+
+def timed(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """`dataset`, each element paired with the seconds (float64) that its consumer waited for it.
+
+    `zip` pulls its inputs in turn: a clock reading, then the batch; a second reading follows. Nothing may prefetch behind
+    that, or the wait would be the prefetcher's, so tf.data's own habit of adding one is switched off.
+    """
+    clock = tf.data.Dataset.range(1).repeat().map(lambda _: tf.timestamp())
+    stamped = tf.data.Dataset.zip(clock, dataset).map(lambda began, batch: (batch, tf.timestamp() - began))
+    options = tf.data.Options()
+    options.experimental_optimization.inject_prefetch = False
+    return stamped.with_options(options)

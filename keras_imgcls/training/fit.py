@@ -1,0 +1,134 @@
+"""The one path of training: one model, one feed, one set of resolved options."""
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_imgcls.core import config as config_module
+from keras_imgcls.core.config import TrainingOptions
+from keras_imgcls.core.console import note
+from keras_imgcls.core.run import Run
+from keras_imgcls.training import checkpoint
+from keras_imgcls.training.acceleration import accelerate, choose_precision
+from keras_imgcls.training.feed import Feed
+from keras_imgcls.training.keeper import Keeper
+from keras_imgcls.training.learner import Learner
+from keras_imgcls.training.loop import Loop, Position
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What training gave: `history` has one row per epoch, `seconds` are those of the training steps.
+
+    `images_per_second` is the median of the epochs: the first one holds the tracing of the step.
+    """
+
+    history: list[dict[str, Any]]
+    seconds: float
+    images_per_second: float
+    best_epoch: int
+
+    def summary(self) -> dict[str, float]:
+        """The `training` part of `metrics.json`."""
+        return {
+            "seconds": self.seconds,
+            "images_per_second": self.images_per_second,
+            "epochs": len(self.history),
+            "best_epoch": self.best_epoch,
+        }
+
+
+def seed_everything(seed: int, deterministic: bool) -> None:
+    """Seeds Python, NumPy and TensorFlow; with `deterministic`, TensorFlow's operations give equal bits in every run."""
+    keras.utils.set_random_seed(seed)
+    if deterministic:
+        tf.config.experimental.enable_op_determinism()
+
+
+def resolve(config: TrainingOptions, model: keras.Model, feed: Feed, macs: int) -> TrainingOptions:
+    """`config` with what `auto` chose: precision, XLA, steps per execution, and the epochs that a time budget allows.
+
+    Times a few steps, on a clone, only where there is a choice; a deterministic run follows a fixed rule instead.
+    """
+    gpu = bool(tf.config.list_physical_devices("GPU"))
+    changes: dict[str, Any] = {}
+    if config.xla == "auto":
+        changes["xla"] = "on" if gpu and not config.deterministic else "off"
+    if not config.steps_per_execution:
+        changes["steps_per_execution"] = _steps_per_execution(config.batch_size * macs, feed.steps)
+    speeds: dict[str, float] = {}
+    precision = config.mixed_precision
+    if precision == "auto" and config.deterministic:
+        precision = "float32"
+    elif precision == "auto" or config.max_minutes:
+        only = None if precision == "auto" else [precision]
+        precision, speeds = choose_precision(model, (config.batch_size, *feed.image_shape), precisions=only)
+        note("Precision: " + ", ".join(f"{name} {speed:,.0f} images/s" for name, speed in speeds.items()) + f" -> {precision}")
+    changes["mixed_precision"] = precision
+    if config.max_minutes:
+        possible = int(config.max_minutes * 60 * speeds[precision] / feed.images)
+        changes |= {"epochs": max(1, min(config.epochs, possible)), "max_minutes": 0.0}
+        note(f"{config.max_minutes:g} minutes at that speed are {changes['epochs']} epochs.")
+    return config_module.replace(config, **changes)
+
+
+def fit(
+    model: keras.Model,
+    feed: Feed,
+    config: TrainingOptions,
+    validate: Callable[[], dict[str, float]],
+    *,
+    run: Run | None = None,
+    resume: bool = False,
+    augment: Callable | None = None,
+    class_weights: np.ndarray | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> Outcome:
+    """Trains `model` in place; it ends with the best weights by `config.monitor`.
+
+    Args:
+        model: a functional Keras model in float32, pixels 0-255 to logits.
+        feed: the training batches.
+        config: resolved options, see `resolve`.
+        validate: returns `val_loss` and `val_accuracy` of `model` as it stands, or nothing.
+        run: where files go; None writes nothing.
+        resume: start from the newest checkpoint of `run`, or from step 0 where there is none.
+        augment: run on the device, in the step; None where the feed did it.
+        class_weights: float32 of shape (classes,), or None.
+        callbacks: Keras callbacks; `self.model` is the learner, `self.model.view` the training view.
+
+    Raises:
+        UserError: the loss is no longer finite, or a file can't be written.
+    """
+    view = accelerate(model, config.mixed_precision)
+    learner = Learner(view, config, config.epochs * feed.steps, class_weights, augment)
+    keeper = Keeper(model, learner, run)
+    loop = Loop(learner, feed, config, validate, keeper, callbacks)
+    if resume and run:
+        _resume(loop, run)
+    position = loop.run()
+    keeper.finish()
+    seconds = sum(row["seconds"] for row in position.history)
+    speed = statistics.median(row["images_per_second"] for row in position.history)
+    return Outcome(position.history, seconds, speed, position.best_epoch)
+
+
+def _resume(loop: Loop, run: Run) -> None:
+    stored = checkpoint.load(run.checkpoints)
+    if stored is None:
+        note("There is no checkpoint yet: training starts at step 0.")
+        return
+    stored.restore(loop.learner.state)
+    loop.position = Position(**stored.position)
+    note(f"Resumed after {loop.position.epoch} epochs and {loop.position.step_in_epoch} steps.")
+
+
+def _steps_per_execution(multiply_adds: int, steps: int) -> int:
+    """As many steps as make a call of some 50 ms: the call itself costs about 1 ms. A rule, no clock, so that it repeats."""
+    seconds = 6 * multiply_adds / 300e9  # forward and backward are 3 x 2 operations a multiply-add; two cores do 300 GFLOP/s
+    return int(np.clip(0.05 / max(seconds, 1e-9), 1, min(32, steps)))

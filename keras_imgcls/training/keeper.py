@@ -1,0 +1,73 @@
+"""What a run keeps while it trains: history.csv, the best model, checkpoints. Without a run directory it keeps weights only."""
+
+import contextlib
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_imgcls.core import files
+from keras_imgcls.core.run import Run
+from keras_imgcls.training import checkpoint
+from keras_imgcls.training.learner import Learner
+
+
+class Keeper:
+    """Writes the files of a run; holds the best weights so that the model ends with them."""
+
+    def __init__(self, model: keras.Model, learner: Learner, run: Run | None) -> None:
+        """Stores the plain model, the learner that shares its variables, and the run (None: nothing is written)."""
+        self.model, self.learner, self.run = model, learner, run
+        self._best: list[np.ndarray] | None = None
+
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Within the block the model has its averaged weights, where averages are kept."""
+        average = self.learner.average
+        if average:
+            average.swap()
+        try:
+            yield
+        finally:
+            if average:
+                average.swap()
+
+    def epoch(self, history: list[dict[str, Any]], better: bool, last: bool) -> None:
+        """Writes the history and, where this epoch is the best, the model; at the end the model gets its best weights."""
+        if better:
+            with self.averaged():
+                self._best = self.model.get_weights()
+                if self.run:
+                    save_model(self.model, self.run)
+        if self.run:
+            files.write_text(self.run.history, _csv(history))
+
+    def checkpoint(self, step: int, position) -> None:
+        """Saves the whole state of the run."""
+        if self.run:
+            checkpoint.save(self.run.checkpoints, step, self.learner.state, asdict(position))
+
+    def finish(self) -> None:
+        """Leaves the model with its best weights (after a resume they may have to be read back)."""
+        if self._best is None and self.run and self.run.model.is_file():
+            self._best = keras.models.load_model(self.run.model, compile=False).get_weights()
+        if self._best is not None:
+            self.model.set_weights(self._best)
+
+
+def save_model(model: keras.Model, run: Run) -> None:
+    """Writes `model.keras`, whole or not at all."""
+    with files.atomic(run.model) as temporary:
+        model.save(temporary)
+
+
+def _csv(rows: list[dict[str, Any]]) -> str:
+    out = io.StringIO()
+    writer = csv.DictWriter(out, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: "" if value is None else value for name, value in row.items()} for row in rows)
+    return out.getvalue()

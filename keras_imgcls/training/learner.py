@@ -1,0 +1,138 @@
+"""The learner: a training view, its loss, and the one `train_step` that every run goes through."""
+
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+
+from keras_imgcls.core.config import TrainingOptions
+from keras_imgcls.core.registry import AVERAGES, LOSSES, OPTIMIZERS, SCHEDULES
+from keras_imgcls.core.spec import parse_call
+from keras_imgcls.training.averaging import Average
+from keras_imgcls.training.losses import smooth
+from keras_imgcls.training.optimizers import decays
+
+
+class Learner(keras.Model):
+    """A compiled Keras model around the training view of a classifier.
+
+    A batch is `((images, labels, ids), wait)`: pixels 0-255 of shape (batch, height, width, channels), float labels of
+    shape (batch, classes), int64 ids of shape (batch,), and the seconds that were spent waiting for it.
+    """
+
+    def __init__(
+        self,
+        view: keras.Model,
+        options: TrainingOptions,
+        total_steps: int,
+        class_weights: tf.Tensor | None = None,
+        augment: Callable | None = None,
+    ) -> None:
+        """Wraps and compiles `view`.
+
+        Args:
+            view: maps pixels to logits; see `acceleration.accelerate`.
+            options: the knobs of training, resolved (no `auto` among them).
+            total_steps: the number of steps that the learning rate's schedule spans.
+            class_weights: float32 of shape (classes,), or None.
+            augment: `(images, labels, ids, epoch) -> (images, labels)`, run in the step; None where the pipeline did it.
+        """
+        super().__init__(name="learner")
+        self.view, self._options, self._augment, self._class_weights = view, options, augment, class_weights
+        self._total_steps = total_steps
+        self._loss_of_samples = LOSSES.get(options.loss)
+        self.epoch = self.add_weight(shape=(), dtype="int64", initializer="zeros", trainable=False, name="epoch")
+        self.loss_mean = keras.metrics.Mean(name="loss")
+        self.accuracy_mean = keras.metrics.Mean(name="accuracy")
+        self.wait_sum = keras.metrics.Sum(name="data_wait")
+        self.average = _average(options)
+        self.built = True
+        self.compile(
+            optimizer=_optimizer(options, view, total_steps),
+            jit_compile=options.xla == "on",
+            steps_per_execution=options.steps_per_execution,
+        )
+        self.optimizer.build(view.trainable_variables)
+        if self.average:
+            self.average.build(view.weights)
+
+    @property
+    def metrics(self) -> list[keras.Metric]:
+        """What is reset at the start of an epoch."""
+        return [self.loss_mean, self.accuracy_mean, self.wait_sum]
+
+    @property
+    def state(self) -> list[keras.Variable]:
+        """Everything that a checkpoint holds, in a fixed order: the weights, seeds, metrics, optimizer and average."""
+        own = [self.epoch, *(variable for metric in self.metrics for variable in metric.variables)]
+        return [*self.view.variables, *own, *self.optimizer.variables, *(self.average.shadow if self.average else [])]
+
+    def call(self, images, training=False):
+        """The logits of `images`."""
+        return self.view(images, training=training)
+
+    def train_step(self, data):
+        """One step; returns running means of the epoch."""
+        (images, labels, ids), wait = data
+        if self._augment is not None:
+            images, labels = self._augment(images, labels, ids, self.epoch.value)
+        images = tf.cast(images, tf.float32)
+        with tf.GradientTape() as tape:
+            logits = tf.cast(self.view(images, training=True), tf.float32)
+            loss = self._mean_loss(labels, logits)
+            scaled = self.optimizer.scale_loss(loss + self._l2())
+        variables = self.view.trainable_variables
+        gradients = tape.gradient(scaled, variables)
+        self.optimizer.apply(self._scale_norm_biases(gradients, variables), variables)
+        if self.average:
+            step = self.optimizer.iterations.value
+            self.average.update(step, tf.cast(step, tf.float32) / float(self._total_steps))
+        return self._update_metrics(labels, logits, loss, wait)
+
+    def _mean_loss(self, labels, logits):
+        losses = self._loss_of_samples(smooth(labels, self._options.label_smoothing), logits)
+        if self._class_weights is None:
+            return tf.reduce_mean(losses)
+        weights = tf.linalg.matvec(labels, self._class_weights)
+        return tf.reduce_sum(losses * weights) / tf.reduce_sum(weights)
+
+    def _l2(self):
+        if not self._options.weight_decay or OPTIMIZERS.traits(self._options.optimizer)["decay"] != "l2":
+            return 0.0
+        kernels = [variable.value for variable in self.view.trainable_variables if decays(variable)]
+        return self._options.weight_decay * tf.add_n([tf.nn.l2_loss(kernel) for kernel in kernels])
+
+    def _scale_norm_biases(self, gradients, variables):
+        """A multiple of the gradient is a multiple of the learning rate for sgd; adamw does not feel it."""
+        multiplier = self._options.norm_bias_multiplier
+        if multiplier == 1.0:
+            return gradients
+        return [
+            gradient * multiplier if variable.name == "beta" else gradient
+            for gradient, variable in zip(gradients, variables, strict=True)
+        ]
+
+    def _update_metrics(self, labels, logits, loss, wait):
+        right = tf.cast(tf.equal(tf.argmax(labels, axis=-1), tf.argmax(logits, axis=-1)), tf.float32)
+        self.loss_mean.update_state(loss, sample_weight=tf.shape(logits)[0])
+        self.accuracy_mean.update_state(right)
+        self.wait_sum.update_state(wait)
+        return {metric.name: metric.result() for metric in self.metrics}
+
+
+def _optimizer(options: TrainingOptions, view: keras.Model, total_steps: int) -> keras.optimizers.Optimizer:
+    call = parse_call(options.schedule)
+    schedule = SCHEDULES.get(call.name)(options.learning_rate, total_steps, *call.args, **call.kwargs)
+    optimizer = OPTIMIZERS.get(options.optimizer)(schedule, options)
+    if OPTIMIZERS.traits(options.optimizer)["decay"] == "decoupled":
+        optimizer.exclude_from_weight_decay([variable for variable in view.trainable_variables if not decays(variable)])
+    if options.mixed_precision == "mixed_float16":
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    return optimizer
+
+
+def _average(options: TrainingOptions) -> Average | None:
+    if options.averaging == "none":
+        return None
+    call = parse_call(options.averaging)
+    return AVERAGES.get(call.name)(*call.args, **call.kwargs)

@@ -1,0 +1,194 @@
+"""The loop over Keras' compiled step: epochs, validation, checkpoints, and where a killed run goes on.
+
+`fit` can't start in mid-epoch, resets metrics and overwrites averaged weights; so the step number is the only state of the
+data here, and Keras' callbacks, `steps_per_execution` and `tf.distribute` keep working.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_imgcls.core import config as config_module
+from keras_imgcls.core.config import TrainingOptions
+from keras_imgcls.core.console import Progress, duration, note
+from keras_imgcls.core.errors import UserError
+
+from keras_imgcls.training.feed import Feed, timed
+from keras_imgcls.training.keeper import Keeper
+from keras_imgcls.training.learner import Learner
+
+COLUMNS = (
+    "epoch", "step", "loss", "accuracy", "val_loss", "val_accuracy",
+    "learning_rate", "seconds", "images_per_second", "data_wait",
+)  # fmt: skip
+
+
+@dataclass
+class Position:
+    """Where a run stands; with the learner's variables, all that a checkpoint needs."""
+
+    epoch: int = 0
+    step_in_epoch: int = 0
+    seconds_in_epoch: float = 0.0
+    best: float | None = None
+    best_epoch: int = -1
+    epochs_without_gain: int = 0
+    finished: bool = False
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Loop:
+    """Trains a learner to the end of its epochs, or of its patience."""
+
+    def __init__(
+        self,
+        learner: Learner,
+        feed: Feed,
+        options: TrainingOptions,
+        validate: Callable[[], dict[str, float]],
+        keep: Keeper,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+    ) -> None:
+        """Stores what it is given; `validate` returns `val_loss` and `val_accuracy`, or nothing."""
+        self.learner, self.feed, self.options, self.validate, self.keep = learner, feed, options, validate, keep
+        self.position = Position()
+        self._callbacks = keras.callbacks.CallbackList(list(callbacks), add_history=False, model=learner)
+        self._every, self._unit = config_module.checkpoint_interval(options.checkpoint_every)
+        self._saved_at = time.monotonic()
+
+    def run(self) -> Position:
+        """Trains; returns where it ended.
+
+        Raises:
+            UserError: the loss is no longer finite.
+        """
+        self.learner.make_train_function()
+        self._callbacks.on_train_begin()
+        total = self.options.epochs * self.feed.steps
+        self._progress = Progress(total)
+        self._progress.start_at(self._steps_done())
+        while self.position.epoch < self.options.epochs and not self.position.finished:
+            self._epoch()
+        self._callbacks.on_train_end()
+        return self.position
+
+    def _steps_done(self) -> int:
+        return self.position.epoch * self.feed.steps + self.position.step_in_epoch
+
+    def _epoch(self) -> None:
+        position = self.position
+        if position.step_in_epoch == 0:
+            self.learner.epoch.assign(position.epoch)
+            self.learner.reset_metrics()
+        self._callbacks.on_epoch_begin(position.epoch)
+        iterator = iter(timed(self.feed.batches(position.epoch, position.step_in_epoch)))
+        logs: dict[str, float] = {}
+        while position.step_in_epoch < self.feed.steps:
+            logs = self._execution(iterator)
+        self._end_epoch(logs)
+
+    def _execution(self, iterator) -> dict[str, float]:
+        """One call into TensorFlow: a few steps, and what follows from them."""
+        position = self.position
+        began = time.perf_counter()
+        self._callbacks.on_train_batch_begin(position.step_in_epoch)
+        results = self.learner.train_function(iterator)
+        logs = {name: float(value) for name, value in results.items()}
+        position.step_in_epoch = min(position.step_in_epoch + self.options.steps_per_execution, self.feed.steps)
+        position.seconds_in_epoch += time.perf_counter() - began
+        self._callbacks.on_train_batch_end(position.step_in_epoch - 1, logs)
+        if not np.isfinite(logs["loss"]):
+            raise UserError(self._divergence(logs["loss"]))
+        self._progress.update(self._steps_done(), self._line(logs))
+        if self._due() and position.step_in_epoch < self.feed.steps:
+            self._checkpoint()
+        return logs
+
+    def _end_epoch(self, logs: dict[str, float]) -> None:
+        position = self.position
+        row = self._row(logs)
+        position.history.append(row)
+        better = self._judge(row)
+        position.epoch, position.step_in_epoch, position.seconds_in_epoch = position.epoch + 1, 0, 0.0
+        patience = self.options.early_stopping
+        position.finished = bool(patience) and position.epochs_without_gain >= patience
+        self._callbacks.on_epoch_end(row["epoch"], row)
+        last = position.epoch == self.options.epochs or position.finished
+        self.keep.epoch(position.history, better, last)
+        if self._unit == "epochs" and position.epoch % self._every == 0 or last:
+            self._checkpoint()
+        self._progress.clear()
+        note(self._epoch_line(row, better))
+        if position.finished and position.epoch < self.options.epochs:
+            note(f"Stopped: {patience} epochs without a better {self.options.monitor}.")
+
+    def _row(self, logs: dict[str, float]) -> dict[str, Any]:
+        position, seconds = self.position, max(self.position.seconds_in_epoch, 1e-9)
+        with self.keep.averaged():
+            validation = self.validate()
+        row = {
+            "epoch": position.epoch,
+            "step": (position.epoch + 1) * self.feed.steps,
+            "loss": logs["loss"],
+            "accuracy": logs["accuracy"],
+            **validation,
+            "learning_rate": float(keras.ops.convert_to_numpy(self.learner.optimizer.learning_rate)),
+            "seconds": seconds,
+            "images_per_second": self.feed.images / seconds,
+            "data_wait": logs["data_wait"] / seconds,
+        }
+        return {name: row.get(name) for name in COLUMNS}
+
+    def _judge(self, row: dict[str, Any]) -> bool:
+        """Whether `row` is the best so far by the monitored column; without validation the last epoch is."""
+        value = row.get(self.options.monitor)
+        if value is None:
+            return True
+        score = -value if self.options.monitor.endswith("loss") else value
+        position = self.position
+        better = position.best is None or score >= position.best
+        gained = position.best is None or score > position.best
+        if better:
+            position.best, position.best_epoch = score, row["epoch"]
+        position.epochs_without_gain = 0 if gained else position.epochs_without_gain + 1
+        return better
+
+    def _due(self) -> bool:
+        if self._unit == "steps":
+            return self._steps_done() % self._every < self.options.steps_per_execution
+        return self._unit == "minutes" and time.monotonic() - self._saved_at >= 60 * self._every
+
+    def _checkpoint(self) -> None:
+        self._saved_at = time.monotonic()
+        self.keep.checkpoint(self._steps_done(), self.position)
+
+    def _line(self, logs: dict[str, float]) -> str:
+        position, seconds = self.position, max(self.position.seconds_in_epoch, 1e-9)
+        speed = self.feed.images * position.step_in_epoch / self.feed.steps / seconds
+        return (
+            f"epoch {position.epoch + 1}/{self.options.epochs}  loss {logs['loss']:.4f}  accuracy {logs['accuracy']:.4f}  "
+            f"{speed:,.0f} images/s  waiting for data {logs['data_wait'] / seconds:.0%}"
+        )
+
+    def _epoch_line(self, row: dict[str, Any], better: bool) -> str:
+        validation = ""
+        if row["val_accuracy"] is not None:
+            validation = f"  val_loss {row['val_loss']:.4f}  val_accuracy {row['val_accuracy']:.4f}{' *' if better else ''}"
+        return (
+            f"epoch {row['epoch'] + 1}/{self.options.epochs}  loss {row['loss']:.4f}  accuracy {row['accuracy']:.4f}{validation}  "
+            f"{row['images_per_second']:,.0f} images/s  waiting for data {row['data_wait']:.0%}  {duration(row['seconds'])}"
+        )
+
+    def _divergence(self, loss: float) -> str:
+        position = self.position
+        rate = float(keras.ops.convert_to_numpy(self.learner.optimizer.learning_rate))
+        newest = sorted(self.keep.run.checkpoints.glob("step-*.json")) if self.keep.run else []
+        good = f" The last good checkpoint is {newest[-1].stem}." if newest else ""
+        return (
+            f"The loss became {loss} in epoch {position.epoch + 1}, step {position.step_in_epoch} of {self.feed.steps}, at learning "
+            f"rate {rate:.4g}. Try a lower --learning_rate, or --clip_norm=1.{good}"
+        )
