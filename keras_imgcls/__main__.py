@@ -18,9 +18,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
         return _run(arguments)
-    except options.HelpRequested as text:
-        note(str(text))
-        return 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         return 1
@@ -33,6 +30,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
+    try:
+        return _dispatch(arguments)
+    except options.HelpRequested as text:
+        note(str(text))
+        return 0
+
+
+def _dispatch(arguments: list[str]) -> int:
     verbs = sorted(path.stem for path in COMMANDS.glob("*.py") if path.stem != "__init__")
     if not arguments or arguments[0] in ("--help", "-h", "help"):
         raise options.HelpRequested(_overview(verbs))

@@ -1,0 +1,37 @@
+"""Image classification with Keras, from a folder of pictures to a model on a phone.
+
+The names below load what they need on first use, so that `import keras_imgcls` is instant.
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "UserError": "core.errors",
+    "load_data": "api",
+    "build": "api",
+    "train": "api",
+    "load_run": "inference.predictor",
+    "evaluate": "api",
+    "export": "api",
+    "accelerate": "training.acceleration",
+    "list_models": "api",
+    "register_model": "api",
+    "register_dataset": "api",
+    "register_augmentation": "api",
+    "register_loss": "api",
+}
+
+__all__ = ["__version__", *_HOMES]  # noqa: PLE0604 - the names are loaded on first use
+
+
+def __getattr__(name: str):
+    """Loads the home of a public name when it is first asked for."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'keras_imgcls' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"keras_imgcls.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,38 @@
+"""The entry point: verbs, actions, exit codes."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from keras_imgcls.__main__ import main
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_the_overview_names_every_verb(capsys):
+    assert main([]) == 0
+    printed = capsys.readouterr().out
+    for path in (ROOT / "keras_imgcls" / "commands").glob("*.py"):
+        assert path.stem == "__init__" or f"  {path.stem} " in printed
+
+
+@pytest.mark.parametrize("verb", ["train", "evaluate", "predict", "export", "view", "data", "models"])
+def test_help_of_each_verb(verb, capsys):
+    assert main([verb, "--help"]) == 0
+    assert "--flagfile" in capsys.readouterr().out
+
+
+def test_verbs_with_actions_say_which(capsys):
+    assert main(["models", "lst"]) == 1
+    assert "bin/models is followed by list or info; received 'lst'. Did you mean 'list'?" in capsys.readouterr().err
+    assert main(["data"]) == 1
+    assert "bin/data is followed by preview; received nothing." in capsys.readouterr().err
+
+
+def test_a_reader_that_leaves_early_is_no_error():
+    script = f"set -o pipefail; {sys.executable} -m keras_imgcls train --help | head -1"
+    finished = subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert finished.stdout == "Train a classifier.\n"
+    assert finished.stderr == ""
