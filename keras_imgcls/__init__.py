@@ -23,7 +23,7 @@ _HOMES = {
     "register_loss": "api",
 }
 
-__all__ = ["__version__", *_HOMES]  # noqa: PLE0604 - the names are loaded on first use
+__all__ = ["__version__", *_HOMES]
 
 
 def __getattr__(name: str):

@@ -9,6 +9,7 @@ from keras_imgcls.core.options import option
 from keras_imgcls.core.registry import AUGMENTATIONS, AVERAGES, DATASETS, LOSSES, MODELS, OPTIMIZERS, SCHEDULES
 from keras_imgcls.core.spec import parse_call, parse_sequence
 
+
 # fmt: off
 @dataclass(frozen=True)
 class DataOptions:

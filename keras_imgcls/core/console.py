@@ -2,11 +2,13 @@
 
 import contextlib
 import os
+import shlex
 import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TextIO
 
 
@@ -18,6 +20,18 @@ def note(text: str, stream: TextIO | None = None) -> None:
 def warn(text: str) -> None:
     """Prints one line of warning on standard error."""
     print(f"warning: {text}", file=sys.stderr, flush=True)
+
+
+def command(verb: str, *arguments: str) -> str:
+    """A command line that can be pasted, spelt the way this process was started: launcher, console script or module."""
+    launchers = os.environ.get("KERAS_IMGCLS_BIN")
+    if launchers:
+        start = [f"{launchers}/{verb}"]
+    elif Path(sys.argv[0]).stem == "keras-imgcls":
+        start = ["keras-imgcls", verb]
+    else:
+        start = ["python", "-m", "keras_imgcls", verb]
+    return shlex.join([*start, *arguments])
 
 
 @contextlib.contextmanager
@@ -46,7 +60,9 @@ def quiet(show: bool = False) -> Iterator[None]:
 
 def table(rows: Iterable[Sequence[object]], header: Sequence[str] = ()) -> str:
     """`rows` in aligned columns below `header`."""
-    cells = [[str(cell) for cell in row] for row in ([header] if header else [])] + [[str(c) for c in row] for row in rows]
+    cells = [[str(cell) for cell in row] for row in ([header] if header else [])] + [
+        [str(c) for c in row] for row in rows
+    ]
     if not cells:
         return ""
     widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]

@@ -5,6 +5,7 @@ What stands on the command line wins over a flagfile, wherever it stands: absl a
 """
 
 import dataclasses
+import inspect
 import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ RECIPES = Path(__file__).parents[1] / "recipes"
 Config = TypeVar("Config")
 
 
-class HelpRequested(Exception):  # noqa: N818 - no error: the user asked
+class HelpRequested(Exception):
     """`--help` stood on the command line; the text is the argument."""
 
 
@@ -95,7 +96,7 @@ def check(config: Any) -> None:
             raise UserError(f"--{field.name} is one of {', '.join(known)}; received '{value}'.{hint}")
         too_low = rule["low"] is not None and value < rule["low"]
         too_high = rule["high"] is not None and value > rule["high"]
-        if isinstance(value, float) and value != value or too_low or too_high:
+        if (isinstance(value, float) and value != value) or too_low or too_high:
             raise UserError(f"--{field.name} is {_range(rule)}; received {value}.")
 
 
@@ -144,7 +145,11 @@ def help_text(config_class: type, usage: str) -> str:
             description = f"{field.metadata['help']} {_limits(field.metadata)}".strip()
             flag = f"  --{field.name}={field.default}"
             lines += textwrap.wrap(
-                f"{flag:<36} {description}", 118, subsequent_indent=" " * 37, break_on_hyphens=False, break_long_words=False
+                f"{flag:<36} {description}",
+                118,
+                subsequent_indent=" " * 37,
+                break_on_hyphens=False,
+                break_long_words=False,
             )
         lines.append("")
     lines += ["--flagfile=FILE reads flags from a file, one a line; the command line wins over it. Packaged recipes:"]
@@ -197,7 +202,7 @@ def _groups(config_class: type) -> Iterator[tuple[str, list[dataclasses.Field]]]
     """The fields below the title (first docstring line) of the class that declares them, in the order of the bases."""
     fields = {field.name: field for field in dataclasses.fields(config_class)}
     for base in (*config_class.__bases__, config_class):
-        own = [fields[name] for name in base.__dict__.get("__annotations__", {}) if name in fields]
+        own = [fields[name] for name in inspect.get_annotations(base) if name in fields]
         if own:
             yield (base.__doc__ or base.__name__).partition("\n")[0].rstrip("."), own
 

@@ -71,7 +71,9 @@ class Run:
 
 def name_run(dataset: str, model: str) -> Path:
     """`runs/DATASET-MODEL-TIME`, a folder that is not there yet."""
-    safe = "".join(letter if letter.isalnum() or letter in "_.=" else "-" for letter in f"{dataset}-{model}").strip("-.")
+    safe = "".join(letter if letter.isalnum() or letter in "_.=" else "-" for letter in f"{dataset}-{model}").strip(
+        "-."
+    )
     stem = Path("runs") / f"{safe}-{time.strftime('%Y%m%d-%H%M%S')}"
     path, number = stem, 2
     while path.exists():
@@ -95,7 +97,9 @@ def require_free(path: Path, overwrite: bool = False) -> None:
         if not Run(path).flags.is_file():
             raise UserError(f"{path} exists and is no run: choose another --run_dir.")
         if not overwrite:
-            raise UserError(f"{path} holds a run: continue it with --resume, replace it with --overwrite, or choose another --run_dir.")
+            raise UserError(
+                f"{path} holds a run: continue it with --resume, replace it with --overwrite, or choose another --run_dir."
+            )
     parent = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
     if not os.access(parent, os.W_OK):
         raise UserError(f"Can't make the run directory {path}: no permission to write in {parent}.")
@@ -129,7 +133,11 @@ def open_run(path: str | Path) -> Run:
     if not str(path):
         raise UserError("Which run? Give --run_dir=RUN.")
     if not run.path.is_dir():
-        runs = sorted(other.parent.name for other in run.path.parent.glob("*/config.flags")) if run.path.parent.is_dir() else []
+        runs = (
+            sorted(other.parent.name for other in run.path.parent.glob("*/config.flags"))
+            if run.path.parent.is_dir()
+            else []
+        )
         known = f" Runs there: {', '.join(runs[-5:])}." if runs else ""
         raise UserError(f"There is no run directory {path}.{known}")
     try:

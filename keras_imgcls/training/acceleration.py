@@ -1,7 +1,7 @@
 """The training view: the same variables as a plain Keras model, in faster layers and, if wanted, in mixed precision.
 
-Keras 3 never fuses batch normalisation on TensorFlow, runs each grouped convolution through XLA, and composes GELU from ten
-operations. The view swaps these and leaves the plain model as it is, so that what is saved loads with Keras alone.
+Keras 3 never fuses batch normalisation on TensorFlow, runs each grouped convolution through XLA, and composes GELU from
+ten operations. The view swaps these and leaves the plain model as it is, so that what is saved loads with Keras alone.
 """
 
 import contextlib
@@ -27,10 +27,10 @@ CPU_BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"}  # flags of /proc/cpuinfo: x8
 def accelerate(model: keras.Model, precision: str = "float32") -> keras.Model:
     """The training view of `model`: a functional model to compile and fit, over the same variables, seeds included.
 
-    Training the view trains `model`; save and export `model`, not the view. Layers keep their names. In float32 both give
-    equal numbers to rounding; in mixed precision layers compute in 16 bits, except what scales or augments pixels, the
-    layers named `logits` or giving an output, and layers that are made of others. Freeze layers before this: what is
-    frozen later goes on updating its moving statistics. For `mixed_float16`, `compile` adds Keras' loss scaling.
+    Training the view trains `model`; save and export `model`, not the view. Layers keep their names. In float32 both
+    give equal numbers to rounding. In mixed precision layers compute in 16 bits, except those that scale or augment
+    pixels, are named `logits` or give an output, or are made of other layers. Freeze layers before this: a normalisation
+    frozen later goes on updating its statistics. For `mixed_float16`, `compile` adds Keras' loss scaling.
 
     Args:
         model: a functional or sequential model, built in float32 on the TensorFlow backend; models inside it included.
@@ -54,7 +54,9 @@ def available_precisions() -> list[str]:
     """The precisions that this machine has hardware for, `float32` first."""
     if fast_layers.has_gpu():
         gpus = tf.config.list_physical_devices("GPU")
-        capabilities = [tf.config.experimental.get_device_details(gpu).get("compute_capability", (0, 0)) for gpu in gpus]
+        capabilities = [
+            tf.config.experimental.get_device_details(gpu).get("compute_capability", (0, 0)) for gpu in gpus
+        ]
         return ["float32", *["mixed_bfloat16"] * (min(capabilities) >= (8, 0)), "mixed_float16"]
     return ["float32", *["mixed_bfloat16"] * _cpu_has_bfloat16()]
 
@@ -67,8 +69,8 @@ def choose_precision(
 ) -> tuple[str, dict[str, float]]:
     """The precision in which `model` trains fastest here, and the speed of each in images/s.
 
-    Times steps of plain SGD on random pixels, the precisions in turns. Every variable of `model` is put back afterwards,
-    and no global random state is used.
+    Times steps of plain SGD on random pixels, the precisions in turns. Every variable of `model` is put back
+    afterwards, and no global random state is used.
 
     Args:
         model: see `accelerate`; one input.
@@ -125,8 +127,8 @@ def _twin(layer: keras.Layer, precision: str, in_float32: bool) -> keras.Layer:
 
     Operations between layers, such as `x + y`, come here too; they have no state and take the precision that comes in.
 
-    A copy of the attributes rather than a layer from the same config: that would have other variables and seeds, draw from
-    Python's random numbers, and lose what a config doesn't hold.
+    A copy of the attributes rather than a layer from the same config: that would have other variables and seeds, draw
+    from Python's random numbers, and lose what a config doesn't hold.
     """
     twin = object.__new__(type(layer))
     vars(twin).update(vars(layer))

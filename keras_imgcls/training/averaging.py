@@ -15,14 +15,16 @@ class Average:
     """
 
     def __init__(self, every: int, decay, pulls_back: bool) -> None:
-        """Stores how often the average moves, its decay as a function `(updates, progress)`, and whether it replaces the weights."""
+        """Stores how often it moves, its decay as a function `(updates, progress)`, and whether it replaces the weights."""
         self._every, self._decay, self._pulls_back = every, decay, pulls_back
         self.variables, self.shadow = [], []
 
     def build(self, variables) -> None:
         """Starts the average at the present values of `variables`."""
         self.variables = list(variables)
-        self.shadow = [keras.Variable(value, trainable=False, name=f"average_{i}") for i, value in enumerate(self.variables)]
+        self.shadow = [
+            keras.Variable(value, trainable=False, name=f"average_{i}") for i, value in enumerate(self.variables)
+        ]
 
     def update(self, step, progress) -> None:
         """Moves the average, in graph. `step` counts from 1, `progress` is the share of the run that is done."""

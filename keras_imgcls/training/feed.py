@@ -1,5 +1,6 @@
 """The feed: what the loop asks of data. One iterator per epoch, each batch with the time that was spent waiting for it."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -29,10 +30,15 @@ def timed(dataset: tf.data.Dataset) -> tf.data.Dataset:
     """`dataset`, each element paired with the seconds (float64) that its consumer waited for it.
 
     `zip` pulls its inputs in turn: a clock reading, then the batch; a second reading follows. Nothing may prefetch behind
-    that, or the wait would be the prefetcher's, so tf.data's own habit of adding one is switched off.
+    that, or the wait would be the prefetcher's, so tf.data's own habit of adding one is switched off. (`tf.timestamp` would
+    do without Python, but is refused under op determinism.)
     """
-    clock = tf.data.Dataset.range(1).repeat().map(lambda _: tf.timestamp())
-    stamped = tf.data.Dataset.zip(clock, dataset).map(lambda began, batch: (batch, tf.timestamp() - began))
+
+    def now() -> tf.Tensor:
+        return tf.ensure_shape(tf.numpy_function(time.perf_counter, [], tf.float64), [])
+
+    clock = tf.data.Dataset.range(1).repeat().map(lambda _: now())
+    stamped = tf.data.Dataset.zip(clock, dataset).map(lambda began, batch: (batch, now() - began))
     options = tf.data.Options()
     options.experimental_optimization.inject_prefetch = False
     return stamped.with_options(options)

@@ -68,7 +68,11 @@ def resolve(config: TrainingOptions, model: keras.Model, feed: Feed, macs: int) 
     elif precision == "auto" or config.max_minutes:
         only = None if precision == "auto" else [precision]
         precision, speeds = choose_precision(model, (config.batch_size, *feed.image_shape), precisions=only)
-        note("Precision: " + ", ".join(f"{name} {speed:,.0f} images/s" for name, speed in speeds.items()) + f" -> {precision}")
+        note(
+            "Precision: "
+            + ", ".join(f"{name} {speed:,.0f} images/s" for name, speed in speeds.items())
+            + f" -> {precision}"
+        )
     changes["mixed_precision"] = precision
     if config.max_minutes:
         possible = int(config.max_minutes * 60 * speeds[precision] / feed.images)
@@ -130,5 +134,7 @@ def _resume(loop: Loop, run: Run) -> None:
 
 def _steps_per_execution(multiply_adds: int, steps: int) -> int:
     """As many steps as make a call of some 50 ms: the call itself costs about 1 ms. A rule, no clock, so that it repeats."""
-    seconds = 6 * multiply_adds / 300e9  # forward and backward are 3 x 2 operations a multiply-add; two cores do 300 GFLOP/s
+    seconds = (
+        6 * multiply_adds / 300e9
+    )  # forward and backward are 3 x 2 operations a multiply-add; two cores do 300 GFLOP/s
     return int(np.clip(0.05 / max(seconds, 1e-9), 1, min(32, steps)))

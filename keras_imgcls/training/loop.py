@@ -16,7 +16,6 @@ from keras_imgcls.core import config as config_module
 from keras_imgcls.core.config import TrainingOptions
 from keras_imgcls.core.console import Progress, duration, note
 from keras_imgcls.core.errors import UserError
-
 from keras_imgcls.training.feed import Feed, timed
 from keras_imgcls.training.keeper import Keeper
 from keras_imgcls.training.learner import Learner
@@ -119,7 +118,7 @@ class Loop:
         self._callbacks.on_epoch_end(row["epoch"], row)
         last = position.epoch == self.options.epochs or position.finished
         self.keep.epoch(position.history, better, last)
-        if self._unit == "epochs" and position.epoch % self._every == 0 or last:
+        if (self._unit == "epochs" and position.epoch % self._every == 0) or last:
             self._checkpoint()
         self._progress.clear()
         note(self._epoch_line(row, better))
@@ -177,10 +176,12 @@ class Loop:
     def _epoch_line(self, row: dict[str, Any], better: bool) -> str:
         validation = ""
         if row["val_accuracy"] is not None:
-            validation = f"  val_loss {row['val_loss']:.4f}  val_accuracy {row['val_accuracy']:.4f}{' *' if better else ''}"
+            validation = (
+                f"  val_loss {row['val_loss']:.4f}  val_accuracy {row['val_accuracy']:.4f}{' *' if better else ''}"
+            )
         return (
-            f"epoch {row['epoch'] + 1}/{self.options.epochs}  loss {row['loss']:.4f}  accuracy {row['accuracy']:.4f}{validation}  "
-            f"{row['images_per_second']:,.0f} images/s  waiting for data {row['data_wait']:.0%}  {duration(row['seconds'])}"
+            f"epoch {row['epoch'] + 1}/{self.options.epochs}  loss {row['loss']:.4f}  accuracy {row['accuracy']:.4f}"
+            f"{validation}  {row['images_per_second']:,.0f} images/s  waiting for data {row['data_wait']:.0%}  {duration(row['seconds'])}"
         )
 
     def _divergence(self, loss: float) -> str:
@@ -189,6 +190,6 @@ class Loop:
         newest = sorted(self.keep.run.checkpoints.glob("step-*.json")) if self.keep.run else []
         good = f" The last good checkpoint is {newest[-1].stem}." if newest else ""
         return (
-            f"The loss became {loss} in epoch {position.epoch + 1}, step {position.step_in_epoch} of {self.feed.steps}, at learning "
-            f"rate {rate:.4g}. Try a lower --learning_rate, or --clip_norm=1.{good}"
+            f"The loss became {loss} in epoch {position.epoch + 1}, step {position.step_in_epoch} of {self.feed.steps}, "
+            f"at learning rate {rate:.4g}. Try a lower --learning_rate, or --clip_norm=1.{good}"
         )

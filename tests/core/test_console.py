@@ -66,3 +66,13 @@ def test_native_noise_is_hidden_unless_the_block_fails(capfd):
     with console.quiet(show=True):
         os.write(2, b"wanted\n")
     assert capfd.readouterr().err == "wanted\n"
+
+
+def test_commands_to_paste_are_spelt_as_the_process_was_started(monkeypatch):
+    monkeypatch.delenv("KERAS_IMGCLS_BIN", raising=False)
+    monkeypatch.setattr(console.sys, "argv", ["/env/bin/keras-imgcls"])
+    assert console.command("view", "--run_dir=my run") == "keras-imgcls view '--run_dir=my run'"
+    monkeypatch.setattr(console.sys, "argv", ["/somewhere/keras_imgcls/__main__.py"])
+    assert console.command("view") == "python -m keras_imgcls view"
+    monkeypatch.setenv("KERAS_IMGCLS_BIN", "../a clone/bin")
+    assert console.command("view") == "'../a clone/bin/view'"

@@ -19,7 +19,9 @@ def test_defaults_where_nothing_is_said():
 
 
 def test_types_and_forms():
-    received = parse("--epochs=3", "--learning_rate", "0.5", "--deterministic", "--noresume", "--model=resnet20(width=8)")
+    received = parse(
+        "--epochs=3", "--learning_rate", "0.5", "--deterministic", "--noresume", "--model=resnet20(width=8)"
+    )
     assert received == TrainConfig(epochs=3, learning_rate=0.5, deterministic=True, model="resnet20(width=8)")
 
 
@@ -54,7 +56,9 @@ def test_flagfile_round_trip_of_any_value(tmp_path):
     draw = random.Random(0)
     for _ in range(200):
         text = "".join(draw.choices(alphabet, k=draw.randrange(8)))
-        original = TrainConfig(data_dir=text, learning_rate=draw.random(), deterministic=draw.random() < 0.5, seed=draw.randrange(10**12))
+        original = TrainConfig(
+            data_dir=text, learning_rate=draw.random(), deterministic=draw.random() < 0.5, seed=draw.randrange(10**12)
+        )
         flagfile = tmp_path / "a.flags"
         flagfile.write_text(options.write_flagfile(original))
         assert parse(f"--flagfile={flagfile}") == original

@@ -28,7 +28,18 @@ def test_text_of_a_call_parses_back(text):
 
 @pytest.mark.parametrize(
     "text",
-    ["4", "a.b(1)", "a()()", "a(1", "a(x=1, **y)", "a(*b)", "[a for a in b]", "a(1+1)", "__import__('os').system('x')", "(" * 3000],
+    [
+        "4",
+        "a.b(1)",
+        "a()()",
+        "a(1",
+        "a(x=1, **y)",
+        "a(*b)",
+        "[a for a in b]",
+        "a(1+1)",
+        "__import__('os').system('x')",
+        "(" * 3000,
+    ],
 )
 def test_refuses_what_is_no_call(text):
     with pytest.raises(UserError, match="Expected names with literal arguments"):

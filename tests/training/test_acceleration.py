@@ -91,14 +91,18 @@ BODIES = {
     "depthwise": lambda: [layers.Conv2D(8, 1), layers.DepthwiseConv2D(3, strides=2), layers.BatchNormalization()],
     "separable": lambda: [layers.SeparableConv2D(8, 3, activation="silu"), layers.BatchNormalization()],
     "grouped": lambda: [layers.Conv2D(8, 1), layers.Conv2D(12, 3, 2, "same", groups=4, activation="gelu")],
+    "grouped_valid": lambda: [layers.Conv2D(8, 1), layers.Conv2D(8, 3, groups=2, use_bias=False)],
     "first_axis": lambda: [layers.Conv2D(8, 3), layers.BatchNormalization(axis=1)],
     "flat": lambda: [layers.Flatten(), layers.BatchNormalization(), layers.Reshape((12, 12, 3))],
     "renorm": lambda: [layers.Conv2D(8, 3), layers.BatchNormalization(renorm=True)],
     "gelu": lambda: [layers.Conv2D(8, 3, activation="gelu"), layers.Activation("gelu")],
     "activations": lambda: [layers.Conv2D(8, 3), layers.Activation("silu"), layers.Activation("hard_silu")],
-    "relu6": lambda: [layers.Conv2D(8, 3), layers.ReLU(6.0), layers.ReLU(5.0), layers.ReLU(6.0, 0.1)],
+    "relu6": lambda: [layers.Conv2D(8, 3), layers.Rescaling(9), layers.ReLU(6.0), layers.ReLU(5.0)],
+    "leaky_relu6": lambda: [layers.Conv2D(8, 3), layers.Rescaling(9), layers.ReLU(6.0, negative_slope=0.1)],
     "nested": lambda: [keras.Sequential([layers.Conv2D(8, 3), layers.BatchNormalization()]), layers.ReLU()],
-    "wrapped": lambda: [layers.Reshape((1, *SHAPE)), layers.TimeDistributed(layers.Conv2D(4, 3)), layers.Reshape((10, 10, 4))],
+    "wrapped": lambda: [
+        layers.Reshape((1, *SHAPE)), layers.TimeDistributed(layers.Conv2D(4, 3)), layers.Reshape((10, 10, 4)),
+    ],
 }  # fmt: skip
 
 
@@ -176,7 +180,9 @@ def test_training_false_inside_the_graph_means_what_it_means_to_keras():
 
 def test_a_model_inside_the_model():
     image = keras.Input(SHAPE)
-    inner = keras.Model(image, layers.BatchNormalization(name="norm")(layers.Conv2D(8, 3, name="conv")(image)), name="inner")
+    inner = keras.Model(
+        image, layers.BatchNormalization(name="norm")(layers.Conv2D(8, 3, name="conv")(image)), name="inner"
+    )
     model = network(inner, layers.Conv2D(4, 3))
     view = assert_equal_numbers(model, pixels())
     assert isinstance(view.get_layer("inner").get_layer("norm"), FusedBatchNormalization)
@@ -298,9 +304,9 @@ def test_refusals():
         def call(self, x):
             return x
 
-    with pytest.raises(UserError, match="functional or sequential Keras model.*received Subclassed"):
+    with pytest.raises(UserError, match=r"functional or sequential Keras model.*received Subclassed"):
         accelerate(Subclassed())
-    with pytest.raises(UserError, match="Unknown precision 'mixed_bfloat'. Did you mean 'mixed_bfloat16'"):
+    with pytest.raises(UserError, match=r"Unknown precision 'mixed_bfloat'. Did you mean 'mixed_bfloat16'"):
         accelerate(network(layers.Conv2D(8, 3)), "mixed_bfloat")
 
 
@@ -322,6 +328,32 @@ def test_compiled_activations(precision):
         rounding = 2.0**-8 if dtype == tf.bfloat16 else 2.0**-20
         np.testing.assert_allclose(tf.cast(y, tf.float64), y64, rtol=rounding, atol=1e-6)
         np.testing.assert_allclose(tf.cast(slope, tf.float64), slope64, rtol=rounding, atol=1e-6)
+
+
+@pytest.mark.skipif(fast_layers.has_gpu(), reason="compiled activations were measured on CPUs, and are used there")
+def test_activations_are_compiled_where_that_is_worth_it():
+    model = network(layers.Conv2D(8, 3, activation="gelu"), layers.Activation("silu"), layers.ReLU(), layers.ReLU(6.0))
+    kept = {layer.name: getattr(layer, "activation", None) for layer in accelerate(model).layers}
+    mixed = {layer.name: getattr(layer, "activation", None) for layer in accelerate(model, "mixed_bfloat16").layers}
+    convolution, silu, relu, relu6 = (layer.name for layer in model.layers[2:6])
+    gelu, fast_silu, fast_relu6 = map(
+        fast_layers.compiled, (keras.activations.gelu, keras.activations.silu, keras.activations.relu6)
+    )
+    assert (kept[convolution], kept[silu]) == (gelu, keras.activations.silu)
+    assert (mixed[convolution], mixed[silu], mixed[relu], mixed[relu6]) == (gelu, fast_silu, None, fast_relu6)
+
+
+def test_compiled_activations_keep_static_shapes():
+    activation = fast_layers.compiled(keras.activations.gelu)
+    shapes = []
+
+    @tf.function
+    def trace(x):
+        shapes.append(activation(x).shape)
+
+    for shape in ((2, 3), (4, 5), (6, 7)):
+        trace(tf.zeros(shape))
+    assert shapes == [(2, 3), (4, 5), (6, 7)]
 
 
 def test_compiled_activations_in_one_graph_with_any_batch():

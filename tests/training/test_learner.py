@@ -90,7 +90,9 @@ def test_metrics_are_means_over_the_epoch_and_the_wait_adds_up():
     learner = learner_of(make_model(), learning_rate=0.0)
     for index in range(3):
         results = learner.train_step(batch(index))
-    right = [learner(batch(i)[0][0], training=True).numpy().argmax(1) == batch(i)[0][1].numpy().argmax(1) for i in range(3)]
+    right = [
+        learner(batch(i)[0][0], training=True).numpy().argmax(1) == batch(i)[0][1].numpy().argmax(1) for i in range(3)
+    ]
     assert float(results["accuracy"]) == pytest.approx(np.mean(right))
     assert float(results["data_wait"]) == pytest.approx(0.75)
 

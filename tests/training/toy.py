@@ -23,12 +23,16 @@ def make_feed(count=64, batch_size=8):
     """Three classes that a few steps tell apart: dark, grey and bright noise; the order is a function of the epoch."""
     draw = np.random.default_rng(0)
     classes = draw.integers(0, 3, count)
-    images = np.clip(classes[:, None, None, None] * 90 + draw.integers(0, 60, (count, 8, 8, 1)), 0, 255).astype(np.uint8)
+    images = np.clip(classes[:, None, None, None] * 90 + draw.integers(0, 60, (count, 8, 8, 1)), 0, 255).astype(
+        np.uint8
+    )
     labels = np.eye(3, dtype=np.float32)[classes]
 
     def batches(epoch, first_step):
         ids = np.random.default_rng(epoch).permutation(count)[first_step * batch_size :]
-        return tf.data.Dataset.from_tensor_slices((images[ids], labels[ids], ids)).batch(batch_size, drop_remainder=True)
+        return tf.data.Dataset.from_tensor_slices((images[ids], labels[ids], ids)).batch(
+            batch_size, drop_remainder=True
+        )
 
     steps = count // batch_size
     return Feed(batches, steps, steps * batch_size, (8, 8, 1), 3)

@@ -1,0 +1,56 @@
+"""A sequence of augmentations from its spec: `"pad_crop(4)|flip|cutout(8)"` becomes one function on batches."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from keras_imgcls.augment import arguments
+from keras_imgcls.augment.geometry import View
+from keras_imgcls.augment.randomness import Draws, stream
+from keras_imgcls.core.registry import AUGMENTATIONS
+from keras_imgcls.core.spec import Call, parse_sequence
+
+Augment = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, int | tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One operation with its arguments and the key of its random numbers."""
+
+    operation: Callable
+    arguments: dict[str, Any]
+    key: list[int]
+    geometric: bool
+
+
+def build(spec: str, seed: int) -> Augment:
+    """The function `(images, labels, ids, epoch) -> (images, labels)` that `spec` describes.
+
+    It takes and gives images uint8 of shape (batch, height, width, channels) and labels float32 of shape (batch,
+    classes); ids are int64 of shape (batch,), epoch is an integer. What becomes of a sample depends on `seed`, epoch
+    and its id alone: not on the batch it is in, nor on where the function runs. `none` or nothing changes nothing.
+
+    Raises:
+        UserError: an unknown operation or argument, a value out of its range, a seed that is not in [0, 2^64).
+    """
+    steps = [_step(call, seed, number) for number, call in enumerate(parse_sequence(spec))]
+
+    def augment(images, labels, ids, epoch):
+        view = View(images)
+        for step in steps:
+            draws = Draws(step.key, ids, epoch)
+            if step.geometric:
+                view = step.operation(view, draws, **step.arguments)
+            else:
+                view = View(step.operation(view.pixels(), draws, **step.arguments))
+        return view.pixels(), labels
+
+    return augment
+
+
+def _step(call: Call, seed: int, number: int) -> _Step:
+    operation = AUGMENTATIONS.get(AUGMENTATIONS.check(call).name)
+    geometric = AUGMENTATIONS.traits(call.name).get("geometric", False)
+    return _Step(operation, arguments.bind(operation, call), stream(seed, number), geometric)

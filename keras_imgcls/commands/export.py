@@ -1,0 +1,74 @@
+"""Export: the model of a run as files that run without this package, proven before they are kept."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from keras_imgcls import startup
+from keras_imgcls.core.config import ExportConfig
+from keras_imgcls.core.console import duration, note, table
+from keras_imgcls.core.plugins import load_plugins
+from keras_imgcls.core.run import Run, open_run
+
+if TYPE_CHECKING:
+    from keras_imgcls.export.parity import Parity
+
+USAGE = """Export the model of a run.
+
+  bin/export --run_dir=RUN
+
+Writes RUN/export/: saved_model/1 (TensorFlow, TF Serving; takes pixels or encoded files), model.tflite (phones;
+float32, one image of pixels 0-255), labels.txt and parity.json. Each is first run in a fresh interpreter on held-out
+images and compared with the Keras model; where one differs, nothing is kept and the exit code is 1."""
+CONFIG = ExportConfig
+
+
+def run(config: ExportConfig) -> int:
+    """Exports and prints how the artefacts compare with the Keras model.
+
+    Raises:
+        UserError: one of them does not agree; nothing is kept then.
+    """
+    began = time.monotonic()
+    note("Writing the exports; each is then run in a fresh interpreter …")
+    trained, results = _exported(config)
+    from keras_imgcls.export.export import require_parity
+
+    header = ("export", "images", "agreement", "largest difference", "accuracy", "size")
+    note(table([_row(result) for result in results], header))
+    require_parity(results)
+    note(f"\nAll agree with the Keras model. Export: {trained.export} ({duration(time.monotonic() - began)})")
+    return 0
+
+
+def export(config: ExportConfig) -> Path:
+    """Exports and returns the folder.
+
+    Raises:
+        UserError: an artefact does not agree with the Keras model; nothing is kept then.
+    """
+    trained, results = _exported(config)
+    from keras_imgcls.export.export import require_parity
+
+    require_parity(results)
+    return trained.export
+
+
+def _exported(config: ExportConfig) -> tuple[Run, list["Parity"]]:
+    trained = open_run(config.run_dir)
+    load_plugins(trained.config.plugin)
+    startup.tensorflow(config.tensorflow_log)
+    from keras_imgcls.export.export import export_run
+
+    return trained, export_run(trained, config.samples, config.min_agreement)
+
+
+def _row(result: "Parity") -> tuple[str, ...]:
+    return (
+        result.artefact,
+        f"{result.images:,}",
+        f"{result.agreement:.2%}",
+        f"{result.largest_difference:.1e}",
+        f"{result.accuracy:.2%}",
+        f"{result.size / 1e6:,.2f} MB",
+    )

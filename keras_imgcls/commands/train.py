@@ -1,0 +1,73 @@
+"""Train: from a dataset to a run directory with a model, its history and its numbers."""
+
+from keras_imgcls import startup
+from keras_imgcls.core import config as config_module
+from keras_imgcls.core import run as run_module
+from keras_imgcls.core.config import TrainConfig
+from keras_imgcls.core.console import command, duration, note, table
+from keras_imgcls.core.errors import UserError
+from keras_imgcls.core.plugins import load_plugins
+from keras_imgcls.core.run import Run
+
+USAGE = """Train a classifier.
+
+  bin/train --flagfile=digits.flags
+  bin/train --flagfile=cifar.flags --data_dir=FOLDER
+  bin/train --data_dir=photos --epochs=30"""
+CONFIG = TrainConfig
+
+
+def run(config: TrainConfig) -> int:
+    """Trains as `config` says, prints the results and what to do next."""
+    load_plugins(config.plugin)
+    if config.resume:
+        config = stored_config(config)
+        finished = run_module.open_run(config.run_dir)
+        if finished.finished:
+            note(f"{finished.path} is finished: nothing to resume.")
+            summarize(finished)
+            return 0
+    config_module.check(config)
+    if not config.resume and not config.dry_run:
+        run_module.require_free(run_module.path_of(config), config.overwrite)
+    startup.tensorflow(config.tensorflow_log)  # takes seconds; the checks above answer at once
+    from keras_imgcls.experiment import dry_run, train
+
+    if config.dry_run:
+        note(dry_run.dry_run(config))
+        return 0
+    summarize(train.train(config))
+    return 0
+
+
+def stored_config(config: TrainConfig) -> TrainConfig:
+    """The options that the run in `--run_dir` began with."""
+    if not config.run_dir:
+        raise UserError("Which run is to be resumed? Give --run_dir=RUN.")
+    stored = run_module.open_run(config.run_dir).config
+    return config_module.replace(stored, run_dir=config.run_dir, resume=True, tensorflow_log=config.tensorflow_log)
+
+
+def summarize(finished: Run) -> None:
+    """Prints the numbers of a finished run and the commands that come next."""
+    metrics = finished.read_metrics()
+    training = metrics["training"]
+    rows = [
+        (f"{split} accuracy", _accuracy(metrics[split]), f"{metrics[split]['count']:,} images")
+        for split in ("test", "validation")
+        if split in metrics
+    ]
+    rows += [
+        ("training time", duration(training["seconds"]), f"{training['epochs']} epochs"),
+        ("training speed", f"{training['images_per_second']:,.0f} images/s", ""),
+        ("run", str(finished.path), ""),
+    ]
+    note("\n" + table(rows) + "\n\nNext:")
+    flag = f"--run_dir={finished.path}"
+    for verb, *more in (("view",), ("evaluate",), ("predict", "--source=IMAGE_OR_FOLDER"), ("export",)):
+        note(f"  {command(verb, flag, *more)}")
+
+
+def _accuracy(metrics: dict) -> str:
+    low, high = metrics["accuracy_low"], metrics["accuracy_high"]
+    return f"{metrics['accuracy']:.2%} (95 % interval {low:.2%} to {high:.2%})"

@@ -1,0 +1,104 @@
+"""Splits drawn by us: stratified, whole groups, and a pure function of the seed and of what the samples are.
+
+Each sample (or group) is ranked by a hash of the seed and its name, and the first of each class are taken. So the order
+of the rows doesn't matter, and a photo added later moves at most a few others from one split to another.
+"""
+
+import hashlib
+from dataclasses import replace
+
+import numpy as np
+
+from keras_imgcls.data.manifest import Manifest
+
+
+def split_off(manifest: Manifest, fraction: float, seed: int, from_split: str, to_split: str) -> Manifest:
+    """`manifest` with `fraction` of the samples in `from_split` moved to `to_split`, in each class alike.
+
+    The number moved is `fraction` of all, rounded, shared among the classes by largest remainder. A class of two or
+    more samples (or groups) keeps one at least in `from_split`; one that is alone stays. Groups move whole, with the
+    class that most of their samples have, so that their counts are met as nearly as whole groups allow.
+
+    Args:
+        manifest: the samples; rows may be in any order.
+        fraction: the share to move, from 0 up to but without 1.
+        seed: another seed gives another choice.
+        from_split: where samples are taken from.
+        to_split: where they go; also part of what ranks them, so that two splits are independent draws.
+    """
+    rows = manifest.ids(from_split)
+    if not len(rows):
+        return manifest
+    classes = manifest.classes()[rows]
+    units, unit_of_row = np.unique(_unit_names(manifest, rows), return_inverse=True)
+    sizes = np.bincount(unit_of_row, minlength=len(units))
+    unit_classes = _majority(unit_of_row, classes, len(units), len(manifest.class_names))
+    targets = _shares(np.bincount(unit_classes, sizes, len(manifest.class_names)).astype(np.int64), fraction)
+    moved = np.zeros(len(units), bool)
+    for class_index, target in enumerate(targets):
+        ranked = _ranked(units, np.flatnonzero(unit_classes == class_index), seed, to_split)
+        moved[_fill(ranked[:-1], sizes, target)] = True
+    for class_index in np.setdiff1d(classes, classes[~moved[unit_of_row]]):  # it came along in other classes' groups
+        moved[unit_of_row[classes == class_index][0]] = False
+    splits = manifest.splits.astype(object)
+    splits[rows[moved[unit_of_row]]] = to_split
+    return replace(manifest, splits=splits.astype(str))
+
+
+def stratified_fraction(manifest: Manifest, fraction: float, seed: int, split: str = "train") -> np.ndarray:
+    """The rows (int64, ascending) that remain when `fraction` of each class in `split` is kept, one sample at least.
+
+    Other splits remain whole. Under one seed a smaller fraction is a part of a larger one, as learning curves want it.
+    """
+    rows = manifest.ids(split)
+    names, classes = manifest.sources[rows], manifest.classes()[rows]
+    kept = [np.flatnonzero(manifest.splits != split)]
+    for class_index in np.unique(classes):
+        ranked = _ranked(names, np.flatnonzero(classes == class_index), seed, "fraction")
+        kept.append(rows[ranked[: max(1, round(fraction * len(ranked)))]])
+    return np.sort(np.concatenate(kept)).astype(np.int64)
+
+
+def _unit_names(manifest: Manifest, rows: np.ndarray) -> np.ndarray:
+    """What must stay together, by name: the group, or the sample itself where it has none."""
+    sources = np.char.add("sample ", manifest.sources[rows].astype(str))
+    if manifest.groups is None:
+        return sources
+    groups = manifest.groups[rows].astype(str)
+    return np.where(groups == "", sources, np.char.add("group ", groups))
+
+
+def _majority(units: np.ndarray, classes: np.ndarray, unit_count: int, class_count: int) -> np.ndarray:
+    """The class that most samples of each unit have, the first of equals."""
+    pairs, counts = np.unique(units * class_count + classes, return_counts=True)
+    majority = np.zeros(unit_count, np.int64)
+    for pair in pairs[np.lexsort((-pairs, counts))]:
+        majority[pair // class_count] = pair % class_count
+    return majority
+
+
+def _shares(counts: np.ndarray, fraction: float) -> np.ndarray:
+    """`fraction` of each count as whole numbers whose sum is the rounded fraction of all (largest remainder)."""
+    exact = fraction * counts
+    shares = np.floor(exact).astype(np.int64)
+    missing = round(fraction * counts.sum()) - shares.sum()
+    shares[np.lexsort((shares - exact, counts < 2))[: max(missing, 0)]] += 1  # one that is alone stays
+    return shares
+
+
+def _ranked(names: np.ndarray, members: np.ndarray, seed: int, purpose: str) -> np.ndarray:
+    """`members` (indices of `names`) in the order of a hash."""
+    keys = [
+        hashlib.blake2b(f"{seed}|{purpose}|{names[member]}".encode(), digest_size=16).digest() for member in members
+    ]
+    return members[sorted(range(len(members)), key=keys.__getitem__)] if len(members) else members
+
+
+def _fill(ranked: np.ndarray, sizes: np.ndarray, target: int) -> list[int]:
+    """The first units of `ranked` whose sizes come nearest to `target`; what overshoots by too much is passed over."""
+    taken, total = [], 0
+    for unit in ranked:
+        if 2 * (target - total) >= sizes[unit]:
+            taken.append(unit)
+            total += sizes[unit]
+    return taken

@@ -1,0 +1,64 @@
+"""Dry run: build everything, take one step, say what training would cost; write nothing."""
+
+import math
+import time
+
+import keras
+
+from keras_imgcls.core.config import TrainConfig
+from keras_imgcls.core.console import duration, table
+from keras_imgcls.experiment import prepare
+from keras_imgcls.models import classifier
+from keras_imgcls.training.acceleration import accelerate
+from keras_imgcls.training.feed import timed
+from keras_imgcls.training.learner import Learner
+
+
+def dry_run(config: TrainConfig) -> str:
+    """A table: parameters, multiply-adds, estimated memory and time of the training that `config` describes."""
+    ready = prepare.prepare(config)
+    config, feed = ready.config, ready.feed
+    learner = Learner(
+        accelerate(ready.model, config.mixed_precision),
+        config,
+        config.epochs * feed.steps,
+        ready.class_weights,
+        ready.augment,
+    )
+    learner.make_train_function()
+    iterator = iter(timed(feed.batches(0, 0)))
+    learner.train_function(iterator)
+    began = time.perf_counter()
+    steps = min(config.steps_per_execution, feed.steps)
+    if feed.steps > steps:
+        learner.train_function(iterator)
+    seconds = (time.perf_counter() - began) / steps
+    described = classifier.describe(ready.model)
+    rows = [
+        ("model", config.model),
+        ("parameters", f"{described.parameters:,}"),
+        ("multiply-adds an image", f"{described.macs:,}"),
+        (
+            "memory, estimated",
+            f"{_memory(ready.model, learner, config.batch_size, config.mixed_precision) / 2**20:,.0f} MiB",
+        ),
+        ("precision", config.mixed_precision),
+        (
+            "speed of one step",
+            f"{config.batch_size / seconds:,.0f} images/s" if feed.steps > steps else "too few steps to tell",
+        ),
+        ("training time, estimated", duration(seconds * feed.steps * config.epochs)),
+    ]
+    return table(rows) + "\n\nDry run: nothing was written."
+
+
+def _memory(model: keras.Model, learner: Learner, batch_size: int, precision: str) -> float:
+    """Bytes of the weights with their slots and gradients, and of every layer's output, kept for the backward pass."""
+    weights = 4 * sum(math.prod(variable.shape) for variable in [*learner.state, *model.trainable_variables])
+    size = 4 if precision == "float32" else 2
+    outputs = sum(math.prod(output.shape[1:]) for layer in model.layers for output in _outputs(layer))
+    return weights + 2 * size * batch_size * outputs
+
+
+def _outputs(layer: keras.Layer) -> list:
+    return keras.tree.flatten(layer.output)

@@ -1,0 +1,133 @@
+"""Train: prepare, fit, evaluate once on the test split, and leave a run that repeats itself."""
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+
+from keras_imgcls.core import config as config_module
+from keras_imgcls.core import files, options
+from keras_imgcls.core import run as run_module
+from keras_imgcls.core.config import TrainConfig
+from keras_imgcls.core.console import note
+from keras_imgcls.core.errors import UserError
+from keras_imgcls.core.plugins import load_plugins
+from keras_imgcls.core.run import Run
+from keras_imgcls.data import sheet
+from keras_imgcls.experiment import prepare
+from keras_imgcls.experiment.environment import environment
+from keras_imgcls.experiment.prepare import Prepared
+from keras_imgcls.training.callbacks import TensorBoard
+from keras_imgcls.training.fit import Outcome, fit
+
+EVALUATION_BATCH = 500
+SHEET_IMAGES = 64
+
+
+def train(
+    config: TrainConfig, model: keras.Model | None = None, callbacks: Sequence[keras.callbacks.Callback] = ()
+) -> Run:
+    """Trains as `config` says and returns the run.
+
+    `model` stands in for the one that `config.model` names. The test split is looked at once, at the end, with the
+    weights that `model.keras` holds.
+
+    Raises:
+        UserError: anything that the user can mend, before the first step where possible.
+    """
+    load_plugins(config.plugin)
+    run = reserve(config, check_names=model is None)
+    ready = prepare.prepare(config, model)
+    if config.resume:
+        _require_same(run, ready)
+    else:
+        run = run_module.create(run.path, config.overwrite)
+        _describe(run, ready)
+    _introduce(run, ready)
+    outcome = fit(
+        ready.model,
+        ready.feed,
+        ready.config,
+        prepare.validator(ready.model, _batches(ready, "validation")),
+        run=run,
+        resume=config.resume,
+        augment=ready.augment,
+        class_weights=ready.class_weights,
+        callbacks=[TensorBoard(run.tensorboard, _sheet(ready)), *callbacks],
+    )
+    files.write_json(run.metrics, _metrics(run, ready, outcome))
+    return run
+
+
+def reserve(config: TrainConfig, check_names: bool = True) -> Run:
+    """The run that `config` will write, once it is clear that it may: asked before anything slow.
+
+    Raises:
+        UserError: the folder is taken, is no run, or can't be written.
+    """
+    config_module.check(config if check_names else config_module.replace(config, model="resnet20"))
+    path = run_module.path_of(config)
+    if config.resume:
+        return run_module.open_run(path)
+    run_module.require_free(path, config.overwrite)
+    return Run(path)
+
+
+def _describe(run: Run, ready: Prepared) -> None:
+    """Writes what the run is, before its first step; `config.flags` comes last and makes it a run."""
+    run.write_class_names(ready.samples.manifest.class_names)
+    ready.samples.manifest.write(run.manifest)
+    files.write_json(run.environment, environment())
+    if ready.samples.excluded:
+        files.write_text(
+            run.path / "excluded.csv", "".join(f"{name},{reason}\n" for name, reason in ready.samples.excluded)
+        )
+    files.write_text(run.flags, options.write_flagfile(ready.config))
+
+
+def _require_same(run: Run, ready: Prepared) -> None:
+    then, now = run.class_names, list(ready.samples.manifest.class_names)
+    if then != now:
+        raise UserError(f"The classes have changed since {run.path} began: they were {then}, they are {now}.")
+    if run.manifest.read_text(encoding="utf-8") != ready.samples.manifest.text():
+        raise UserError(
+            f"The data has changed since {run.path} began (its manifest.csv differs from what is there now)."
+        )
+
+
+def _introduce(run: Run, ready: Prepared) -> None:
+    manifest, config = ready.samples.manifest, ready.config
+    counts = ", ".join(f"{len(manifest.ids(split)):,} {split}" for split in ("train", "validation", "test"))
+    classes, size = len(manifest.class_names), config.image_size
+    parameters = f"{ready.model.count_params():,} parameters"
+    note(f"{ready.samples.name}: {counts}; {classes} classes; {size} px, {config.channels} channels")
+    note(f"{config.model}: {parameters}; augmentation {config.augment}; {config.mixed_precision}")
+    note(f"Run: {run.path}")
+
+
+def _batches(ready: Prepared, split: str):
+    if not len(ready.samples.manifest.ids(split)):
+        return None
+    return prepare.evaluation_batches(ready.samples, ready.store, split, EVALUATION_BATCH)
+
+
+def _sheet(ready: Prepared) -> np.ndarray:
+    images, labels, ids = next(iter(ready.feed.batches(0, 0)))
+    if ready.augment:
+        images, labels = ready.augment(images, labels, ids, 0)
+    names = ready.samples.manifest.class_names
+    captions = [names[index] for index in labels.numpy().argmax(axis=1)[:SHEET_IMAGES]]
+    return sheet.draw(images.numpy()[:SHEET_IMAGES], captions)
+
+
+def _metrics(run: Run, ready: Prepared, outcome: Outcome) -> dict:
+    from keras_imgcls.evaluation.report import evaluate_split
+
+    results = {}
+    for split in ("test", "validation"):
+        batches = _batches(ready, split)
+        if batches is not None:
+            results[split] = evaluate_split(
+                ready.model, batches, ready.samples, split, run.evaluation / split
+            ).summary()
+    return {**results, "training": outcome.summary(), "excluded": len(ready.samples.excluded)}

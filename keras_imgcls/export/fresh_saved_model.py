@@ -1,0 +1,43 @@
+"""Runs a SavedModel as a user would who has TensorFlow alone.
+
+A script, with the arguments SAVED_MODEL IMAGES.npy FILES_FOLDER ANSWERS.npz. It imports nothing of this package and
+says in its answers what was imported.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+BATCH = 64
+
+
+def main(saved_model: str, images_path: str, files_folder: str, answers_path: str) -> None:
+    model = tf.saved_model.load(saved_model)
+    from_pixels, from_bytes = model.signatures["serving_default"], model.signatures["serve_bytes"]
+    images = np.load(images_path, mmap_mode="r")
+    encoded = [path.read_bytes() for path in sorted(Path(files_folder).iterdir())]
+    answers, byte_answers = [], []
+    for start in range(0, len(images), BATCH):
+        answers.append(from_pixels(image=tf.constant(images[start : start + BATCH])))
+        byte_answers.append(from_bytes(image_bytes=tf.constant(encoded[start : start + BATCH])))
+    np.savez(
+        answers_path,
+        probabilities=joined(answers, "probabilities"),
+        chosen=joined(answers, "label").astype(str),
+        byte_probabilities=joined(byte_answers, "probabilities"),
+        byte_chosen=joined(byte_answers, "label").astype(str),
+        class_names=np.array(
+            (Path(saved_model) / "assets" / "labels.txt").read_text(encoding="utf-8").split("\n")[:-1]
+        ),
+        imported=np.array(sorted({name.partition(".")[0] for name in sys.modules})),
+    )
+
+
+def joined(answers: list[dict], name: str) -> np.ndarray:
+    return np.concatenate([answer[name].numpy() for answer in answers])
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

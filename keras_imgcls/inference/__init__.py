@@ -1,0 +1,1 @@
+"""From pixels, files and folders to probabilities, with the model that a run trained."""

@@ -1,0 +1,100 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_imgcls.core.config import TrainConfig
+from keras_imgcls.experiment import prepare
+
+
+@pytest.fixture(scope="module")
+def ready():
+    config = TrainConfig(
+        dataset="digits",
+        model="plain_cnn(width=4)",
+        batch_size=64,
+        mixed_precision="float32",
+        augment="pad_crop(1)",
+        seed=3,
+    )
+    return prepare.prepare(config)
+
+
+def stream(ready, epoch, first_step=0):
+    return [tuple(part.numpy() for part in batch) for batch in ready.feed.batches(epoch, first_step)]
+
+
+def test_nothing_is_left_on_auto(ready):
+    values = (ready.config.image_size, ready.config.channels, ready.config.augment_on, ready.config.xla)
+    assert values == (8, 1, "host", "off")
+    assert ready.config.steps_per_execution >= 1
+
+
+def test_an_epoch_from_any_step_is_the_rest_of_the_whole_epoch(ready):
+    """The same ids and the same pixels: what a resume in mid-epoch rests on."""
+    whole, rest = stream(ready, 1), stream(ready, 1, first_step=5)
+    assert len(whole) == ready.feed.steps
+    assert len(rest) == ready.feed.steps - 5
+    for one, other in zip(whole[5:], rest, strict=True):
+        for part, same in zip(one, other, strict=True):
+            assert np.array_equal(part, same)
+
+
+def test_no_sample_comes_twice_and_epochs_differ(ready):
+    ids = [np.concatenate([batch[2] for batch in stream(ready, epoch)]) for epoch in (0, 1)]
+    for epoch_ids in ids:
+        assert len(set(epoch_ids)) == len(epoch_ids) == ready.feed.images
+        assert set(epoch_ids) <= set(ready.samples.manifest.ids("train"))
+    assert not np.array_equal(*ids)
+
+
+def test_a_sample_looks_the_same_in_any_batch(ready):
+    import dataclasses
+
+    smaller = dataclasses.replace(ready.config, batch_size=7)
+    from keras_imgcls.augment import sequence
+
+    feed = prepare.training_feed(smaller, ready.samples, ready.store, sequence.build(smaller.augment, smaller.seed))
+    small = {
+        int(i): image
+        for images, _, ids in feed.batches(0, 0).as_numpy_iterator()
+        for image, i in zip(images, ids, strict=True)
+    }
+    large = {int(i): image for images, _, ids in stream(ready, 0) for image, i in zip(images, ids, strict=True)}
+    shared = small.keys() & large.keys()
+    assert len(shared) > 1000
+    assert all(np.array_equal(small[i], large[i]) for i in shared)
+
+
+def test_host_and_device_augmentation_give_the_same_pixels(ready):
+    """The step of a learner on an accelerator calls the same function on the plain batch."""
+    from keras_imgcls.augment import sequence
+
+    augment = sequence.build(ready.config.augment, ready.config.seed)
+    plain = prepare.training_feed(ready.config, ready.samples, ready.store, None)
+    on_device = tf.function(augment)
+    for (images, labels, ids), expected in zip(plain.batches(2, 0), stream(ready, 2), strict=True):
+        pixels, _ = on_device(images, labels, ids, tf.constant(2, tf.int64))
+        assert np.array_equal(pixels.numpy(), expected[0])
+
+
+def test_balanced_weights_average_to_one_over_the_images(ready):
+    weights = prepare.balanced_weights(ready.samples)
+    labels = ready.samples.manifest.labels[ready.samples.manifest.ids("train")]
+    assert (labels @ weights).mean() == pytest.approx(1.0, abs=1e-5)
+    assert np.allclose(labels.sum(axis=0) * weights, labels.sum() / 10, rtol=1e-4)
+
+
+def test_validation_is_what_keras_says(ready):
+    batches = prepare.evaluation_batches(ready.samples, ready.store, "validation", 50)
+    ours = prepare.validator(ready.model, batches)()
+    ids = ready.samples.manifest.ids("validation")
+    logits = ready.model.predict(ready.samples.images[ids].astype(np.float32), verbose=0)
+    labels = ready.samples.manifest.labels[ids]
+    loss = keras.losses.CategoricalCrossentropy(from_logits=True)(labels, logits)
+    assert ours["val_loss"] == pytest.approx(float(loss), rel=1e-4)
+    assert ours["val_accuracy"] == pytest.approx((logits.argmax(1) == labels.argmax(1)).mean())
+
+
+def test_no_validation_split_gives_no_numbers():
+    assert prepare.validator(None, None)() == {}

@@ -1,0 +1,1 @@
+from tests.inference.conftest import predictor, tiny_run  # noqa: F401 - fixtures

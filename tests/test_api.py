@@ -1,0 +1,101 @@
+"""The Python face: instant to import, and the README's code runs as it stands there."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_imgcls
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def test_importing_loads_nothing_heavy():
+    code = "import sys, keras_imgcls; print([name for name in ('tensorflow', 'keras', 'numpy', 'absl') if name in sys.modules])"
+    finished = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=README.parent
+    )
+    assert finished.stdout.strip() == "[]"
+
+
+def test_every_public_name_is_there():
+    for name in keras_imgcls.__all__:
+        assert getattr(keras_imgcls, name)
+    with pytest.raises(AttributeError, match="has no attribute 'trian'"):
+        keras_imgcls.trian  # noqa: B018
+
+
+def test_the_code_in_the_readme_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    assert len(blocks) >= 3
+    scope = {}
+    exec("".join(blocks), scope)  # noqa: S102 - our own text
+    assert scope["probabilities"].shape == (5, 10)
+    np.testing.assert_allclose(scope["probabilities"].sum(axis=1), 1.0, atol=1e-5)
+    assert "tiny" in keras_imgcls.list_models()
+
+
+def toy_dataset(count, batched):
+    draw = np.random.default_rng(count)
+    classes = draw.integers(0, 2, count)
+    images = (classes[:, None, None, None] * 120 + draw.integers(0, 100, (count, 16, 16, 3))).astype(np.uint8)
+    dataset = tf.data.Dataset.from_tensor_slices((images, classes))
+    return dataset.batch(16) if batched else dataset
+
+
+def toy_model():
+    image = keras.Input((16, 16, 3))
+    x = keras.layers.Rescaling(1 / 255)(image)
+    x = keras.layers.Conv2D(4, 3, activation="relu")(x)
+    return keras.Model(image, keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(x)))
+
+
+@pytest.mark.parametrize("batched", [True, False])
+def test_any_model_and_any_dataset_train(tmp_path, batched):
+    run = keras_imgcls.train(
+        toy_model(),
+        toy_dataset(128, batched),
+        validation=toy_dataset(64, batched),
+        class_names=["dark", "bright"],
+        run_dir=str(tmp_path / "run"),
+        epochs=10,
+        batch_size=16,
+        optimizer="adamw",
+        learning_rate=0.03,
+        mixed_precision="float32",
+    )
+    metrics = run.read_metrics()
+    assert metrics["validation"]["accuracy"] > 0.9
+    assert "test" not in metrics
+    predictor = keras_imgcls.load_run(run.path)
+    images = np.stack([np.full((16, 16, 3), 30, np.uint8), np.full((16, 16, 3), 190, np.uint8)])
+    assert [predictor.class_names[index] for index in predictor.predict(images).argmax(axis=1)] == ["dark", "bright"]
+
+
+def test_a_dataset_without_names_is_refused(tmp_path):
+    with pytest.raises(keras_imgcls.UserError, match="has no class names"):
+        keras_imgcls.train(toy_model(), toy_dataset(32, True), run_dir=str(tmp_path / "run"))
+
+
+def test_a_model_of_ones_own_trains_on_a_named_dataset(tmp_path):
+    image = keras.Input((8, 8, 1))
+    x = keras.layers.Rescaling(1 / 255)(image)
+    x = keras.layers.Dense(64, activation="relu")(keras.layers.Flatten()(x))
+    run = keras_imgcls.train(
+        keras.Model(image, keras.layers.Dense(10)(x)), "digits", epochs=5, optimizer="adamw", learning_rate=0.01,
+        weight_decay=0.0, run_dir=str(tmp_path / "run"), mixed_precision="float32",
+    )  # fmt: skip
+    assert run.read_metrics()["test"]["accuracy"] > 0.85
+
+
+def test_options_are_checked_as_flags_are(tmp_path):
+    with pytest.raises(keras_imgcls.UserError, match="--epochs is at least 1; received 0"):
+        keras_imgcls.train("plain_cnn", "digits", epochs=0, run_dir=str(tmp_path / "run"))
+    with pytest.raises(keras_imgcls.UserError, match="Unknown model 'resnt20'. Did you mean 'resnet20'"):
+        keras_imgcls.build("resnt20", (32, 32, 3), 10)
