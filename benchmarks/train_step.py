@@ -4,8 +4,8 @@
 
 The same network with the same weights, batch (256 images of 32 px) and optimizer (SGD, Nesterov), in float32 and in
 bfloat16 where the processor has it; both count loss and accuracy. All take turns in every round, in alternating order.
-Printed are the losses of the first steps, which have to agree, the median speeds, and how much faster our best is than the
-best of Keras, with a 95 % interval (bootstrap over rounds).
+Printed are the losses of the first steps, which have to agree, the median speeds, and how much faster our best is than
+the best of Keras, with a 95 % interval (bootstrap over rounds).
 """
 
 import os

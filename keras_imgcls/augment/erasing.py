@@ -5,9 +5,9 @@ from typing import Annotated
 import numpy as np
 import tensorflow as tf
 
-from keras_imgcls.augment.arguments import Colour, Whole
-from keras_imgcls.augment.geometry import colour
+from keras_imgcls.augment.fill import Colour, colour
 from keras_imgcls.augment.randomness import Draws
+from keras_imgcls.core.arguments import Whole
 from keras_imgcls.core.registry import AUGMENTATIONS
 
 

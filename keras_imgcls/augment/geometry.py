@@ -11,8 +11,9 @@ from typing import Annotated
 import numpy as np
 import tensorflow as tf
 
-from keras_imgcls.augment.arguments import Choice, Colour, Number, Whole
+from keras_imgcls.augment.fill import Colour, colour
 from keras_imgcls.augment.randomness import Draws
+from keras_imgcls.core.arguments import Choice, Number, Whole
 from keras_imgcls.core.errors import UserError
 from keras_imgcls.core.registry import AUGMENTATIONS
 
@@ -148,14 +149,3 @@ def _gather(images: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor, fill: Colour
 def _grid(starts: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
     """The sums of all pairs, of shape (batch, height, width, 1)."""
     return tf.expand_dims(tf.expand_dims(starts, 2) + tf.expand_dims(columns, 1), 3)
-
-
-def colour(fill: Colour, channels: int) -> np.ndarray:
-    """`fill` as uint8 of shape (channels,).
-
-    Raises:
-        UserError: three levels for images of another number of channels.
-    """
-    if isinstance(fill, tuple) and len(fill) != channels:
-        raise UserError(f"A fill of {len(fill)} levels needs images of as many channels; received {channels}.")
-    return np.broadcast_to(np.array(fill, np.uint8), [channels])

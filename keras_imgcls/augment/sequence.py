@@ -6,9 +6,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_imgcls.augment import arguments
 from keras_imgcls.augment.geometry import View
 from keras_imgcls.augment.randomness import Draws, stream
+from keras_imgcls.core import arguments
 from keras_imgcls.core.registry import AUGMENTATIONS
 from keras_imgcls.core.spec import Call, parse_sequence
 
@@ -53,4 +53,4 @@ def build(spec: str, seed: int) -> Augment:
 def _step(call: Call, seed: int, number: int) -> _Step:
     operation = AUGMENTATIONS.get(AUGMENTATIONS.check(call).name)
     geometric = AUGMENTATIONS.traits(call.name).get("geometric", False)
-    return _Step(operation, arguments.bind(operation, call), stream(seed, number), geometric)
+    return _Step(operation, arguments.bind(operation, call, hidden=2), stream(seed, number), geometric)

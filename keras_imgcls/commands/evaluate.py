@@ -46,9 +46,9 @@ def _evaluated(config: EvaluateConfig) -> tuple[str, "Evaluation", Path]:
     load_plugins(config.plugin or run.config.plugin)
     startup.tensorflow(config.tensorflow_log)
     from keras_imgcls.evaluation import held_out, report
-    from keras_imgcls.inference.predictor import load_model
+    from keras_imgcls.inference.predictor import load_run
 
-    model = load_model(run)
+    model = load_run(run.path).model
     if held_out.is_own(run, config.dataset, config.data_dir):
         split = name = config.split
         samples, ids = held_out.own_samples(run, split, config.on_bad_image)

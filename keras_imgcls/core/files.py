@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,7 +33,8 @@ def atomic(path: str | Path) -> Iterator[Path]:
     except OSError as error:
         raise UserError(f"Can't write {path}: {error.strerror or error}.") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # NotADirectoryError too, where the folder couldn't be made
+            temporary.unlink()
 
 
 def sync(path: Path) -> None:
@@ -53,6 +55,23 @@ def write_text(path: str | Path, text: str) -> None:
 def write_json(path: str | Path, value: Any) -> None:
     """Writes `value` as indented JSON; numbers that are not finite are refused, since JSON has none."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def replace_folder(new: Path, place: Path) -> None:
+    """Puts the folder `new` at `place`, on the same disk; what was there before stays until the new one is there."""
+    for path in new.rglob("*"):
+        sync(path)
+    old = place.with_name(f".{place.name}-{uuid.uuid4().hex[:8]}.old")
+    if place.exists():
+        os.rename(place, old)
+    try:
+        os.rename(new, place)
+    except OSError:
+        if old.exists():
+            os.rename(old, place)
+        raise
+    sync(place.parent)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def digest(path: str | Path, algorithm: str = "sha256") -> str:

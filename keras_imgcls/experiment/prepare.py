@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -81,6 +82,8 @@ def settle_data(config: Any, samples: Samples) -> Any:
         "image_size": config.image_size or (own[0] if own else PHOTO_SIZE),
         "channels": config.channels or (own[2] if own else 3),
     }
+    if config.data_dir:  # the run's flags work from any folder
+        changes["data_dir"] = str(Path(config.data_dir).expanduser().resolve())
     if config.augment_on == "auto":
         changes["augment_on"] = "device" if tf.config.list_physical_devices("GPU") else "host"
     changes["augment"] = presets.resolve(config.augment, changes["image_size"], samples.mirrored) or "none"

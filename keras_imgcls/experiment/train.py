@@ -14,6 +14,8 @@ from keras_imgcls.core.errors import UserError
 from keras_imgcls.core.plugins import load_plugins
 from keras_imgcls.core.run import Run
 from keras_imgcls.data import sheet
+from keras_imgcls.evaluation import plots
+from keras_imgcls.evaluation.report import evaluate_split
 from keras_imgcls.experiment import prepare
 from keras_imgcls.experiment.environment import environment
 from keras_imgcls.experiment.prepare import Prepared
@@ -55,6 +57,7 @@ def train(
         class_weights=ready.class_weights,
         callbacks=[TensorBoard(run.tensorboard, _sheet(ready)), *callbacks],
     )
+    plots.save(plots.history_figure(outcome.history), run.path / "history.png")
     files.write_json(run.metrics, _metrics(run, ready, outcome))
     return run
 
@@ -121,8 +124,6 @@ def _sheet(ready: Prepared) -> np.ndarray:
 
 
 def _metrics(run: Run, ready: Prepared, outcome: Outcome) -> dict:
-    from keras_imgcls.evaluation.report import evaluate_split
-
     results = {}
     for split in ("test", "validation"):
         batches = _batches(ready, split)

@@ -1,9 +1,6 @@
 """Export: every artefact is written aside, proven, and only then put in place, all of them together."""
 
-import os
-import shutil
 import tempfile
-import uuid
 from pathlib import Path
 
 import tensorflow as tf
@@ -34,7 +31,7 @@ def export_run(run: Run, samples: int = 500, min_agreement: float = 0.99) -> lis
             results = verify(staged, expected, min_agreement)
             if not any(result.failures for result in results):
                 files.write_json(staged / "parity.json", _summary(expected, min_agreement, results))
-                replace_folder(staged, run.export)
+                files.replace_folder(staged, run.export)
             return results
     except (OSError, tf.errors.OpError) as error:  # TensorFlow says of a full disk that it is exhausted
         reason = getattr(error, "strerror", None) or str(error).rpartition("}} ")[2]
@@ -63,23 +60,6 @@ def verify(folder: Path, expected: Reference, min_agreement: float) -> list[Pari
             folder / "model.tflite", folder / "labels.txt", expected, Path(second), min_agreement
         )
     return [*by_tensorflow, by_litert]
-
-
-def replace_folder(new: Path, place: Path) -> None:
-    """Puts the folder `new` at `place`, on the same disk; what was there before stays until the new one is there."""
-    for path in new.rglob("*"):
-        files.sync(path)
-    old = place.with_name(f".{place.name}-{uuid.uuid4().hex[:8]}.old")
-    if place.exists():
-        os.rename(place, old)
-    try:
-        os.rename(new, place)
-    except OSError:
-        if old.exists():
-            os.rename(old, place)
-        raise
-    files.sync(place.parent)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _summary(expected: Reference, min_agreement: float, results: list[Parity]) -> dict:

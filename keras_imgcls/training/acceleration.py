@@ -29,8 +29,8 @@ def accelerate(model: keras.Model, precision: str = "float32") -> keras.Model:
 
     Training the view trains `model`; save and export `model`, not the view. Layers keep their names. In float32 both
     give equal numbers to rounding. In mixed precision layers compute in 16 bits, except those that scale or augment
-    pixels, are named `logits` or give an output, or are made of other layers. Freeze layers before this: a normalisation
-    frozen later goes on updating its statistics. For `mixed_float16`, `compile` adds Keras' loss scaling.
+    pixels, are named `logits` or give an output, or are made of other layers. Freeze layers before this: a
+    normalisation frozen later goes on updating its statistics. For `mixed_float16`, `compile` adds Keras' loss scaling.
 
     Args:
         model: a functional or sequential model, built in float32 on the TensorFlow backend; models inside it included.
@@ -115,11 +115,14 @@ def _output_names(model: keras.Model) -> set[str]:
 @contextlib.contextmanager
 def _uncompiled(model: keras.Model) -> Iterator[None]:
     """Keeps `clone_model` from compiling the clone, which fails for losses that Keras can't deserialize."""
-    compiled, model.compiled = model.compiled, False
+    models = [layer for layer in model._flatten_layers() if getattr(layer, "compiled", False)]
+    for compiled in models:
+        compiled.compiled = False
     try:
         yield
     finally:
-        model.compiled = compiled
+        for compiled in models:
+            compiled.compiled = True
 
 
 def _twin(layer: keras.Layer, precision: str, in_float32: bool) -> keras.Layer:
@@ -161,11 +164,13 @@ def _computes_in_float32(layer: keras.Layer) -> bool:
 
 def _compile_activation(twin: keras.Layer) -> None:
     worth = {} if fast_layers.has_gpu() else fast_layers.WORTH_COMPILING.get(twin.dtype_policy.name, {})
-    if type(twin) is keras.layers.ReLU and (twin.negative_slope, twin.max_value, twin.threshold) == (0, 6, 0):
-        twin.__class__, vars(twin)["activation"] = keras.layers.Activation, keras.activations.relu6
     activation = getattr(twin, "activation", None)
+    if type(twin) is keras.layers.ReLU and (twin.negative_slope, twin.max_value, twin.threshold) == (0, 6, 0):
+        activation = keras.activations.relu6
     if activation in worth:
         twin.activation = fast_layers.compiled(activation)
+        if type(twin) is keras.layers.ReLU:
+            twin.__class__ = keras.layers.Activation
 
 
 def _cpu_has_bfloat16() -> bool:
@@ -187,7 +192,7 @@ def _unchanged(model: keras.Model) -> Iterator[None]:
 
 
 def _step(view: keras.Model, batch_shape: Sequence[int]) -> Callable[[], float]:
-    """One step of training on random pixels; its gradient is that of the cross-entropy with class 0."""
+    """One step of training on random pixels, all of class 0; returns the cross-entropy."""
     pixels = np.random.default_rng(0).integers(0, 256, batch_shape).astype("float32")
     images, variables = tf.constant(pixels), view.trainable_variables
 
@@ -195,7 +200,7 @@ def _step(view: keras.Model, batch_shape: Sequence[int]) -> Callable[[], float]:
     def step():
         with tf.GradientTape() as tape:
             outputs = [tf.cast(y, tf.float32) for y in tf.nest.flatten(view(images, training=True))]
-            loss = tf.add_n([tf.reduce_mean(y[..., 0] - tf.reduce_logsumexp(y, axis=-1)) for y in outputs])
+            loss = tf.add_n([tf.reduce_mean(tf.reduce_logsumexp(y, axis=-1) - y[..., 0]) for y in outputs])
         for variable, gradient in zip(variables, tape.gradient(loss, variables), strict=True):
             if gradient is not None:
                 variable.assign_sub(1e-6 * gradient)

@@ -28,15 +28,15 @@ class TensorBoard(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs=None) -> None:
         """Writes the row of the epoch."""
-        row = logs or {}
+        row, step = logs or {}, epoch + 1  # as in history.csv and on the console
         with self._train.as_default():
             for name in SCALARS:
                 if row.get(name) is not None:
-                    tf.summary.scalar(f"epoch/{name}", row[name], step=epoch)
+                    tf.summary.scalar(f"epoch/{name}", row[name], step=step)
         with self._validation.as_default():
             for name in ("loss", "accuracy"):
                 if row.get(f"val_{name}") is not None:
-                    tf.summary.scalar(f"epoch/{name}", row[f"val_{name}"], step=epoch)
+                    tf.summary.scalar(f"epoch/{name}", row[f"val_{name}"], step=step)
         self._train.flush()
         self._validation.flush()
 

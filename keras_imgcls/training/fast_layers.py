@@ -6,8 +6,8 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-# The least epsilon of cuDNN. `tf.compat.v1.nn.fused_batch_norm` silently raises a smaller one to it, on a CPU too, where
-# the operation takes any; so it is called directly here.
+# The least epsilon of cuDNN. `tf.compat.v1.nn.fused_batch_norm` silently raises a smaller one to it, on a CPU too,
+# where the operation takes any; so the operation is called directly here.
 CUDNN_EPSILON = 1.001e-5
 
 
@@ -113,7 +113,7 @@ def compiled(activation: Callable) -> Callable:
     """`activation` and its derivative as one XLA loop each, computed in float32 and rounded once.
 
     TensorFlow runs GELU as some ten passes over memory, in bfloat16 with a rounding after each. XLA is slow for
-    convolutions on a CPU, but makes one pass of elementwise operations. It compiles a program per shape, in about 0.1 s.
+    convolutions on a CPU, but makes one pass of elementwise operations. It compiles a program per shape, in 0.1 s.
     """
 
     def value(x):
@@ -132,8 +132,6 @@ def compiled(activation: Callable) -> Callable:
 
     @tf.custom_gradient
     def function(x):
-        y = forward(x)
-        y.set_shape(x.shape)
-        return y, lambda upstream: backward(x, upstream)
+        return forward(x), lambda upstream: backward(x, upstream)
 
     return function

@@ -23,7 +23,7 @@ from keras_imgcls.training.loop import Loop, Position
 
 @dataclass(frozen=True)
 class Outcome:
-    """What training gave: `history` has one row per epoch, `seconds` are those of the training steps.
+    """What training gave: `history` has one row per epoch, `best_epoch` counts from 1, `seconds` are those of the training steps.
 
     `images_per_second` is the median of the epochs: the first one holds the tracing of the step.
     """

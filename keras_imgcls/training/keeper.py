@@ -36,8 +36,8 @@ class Keeper:
             if average:
                 average.swap()
 
-    def epoch(self, history: list[dict[str, Any]], better: bool, last: bool) -> None:
-        """Writes the history and, where this epoch is the best, the model; at the end the model gets its best weights."""
+    def epoch(self, history: list[dict[str, Any]], better: bool) -> None:
+        """Writes the history and, where this epoch is the best, the model."""
         if better:
             with self.averaged():
                 self._best = self.model.get_weights()

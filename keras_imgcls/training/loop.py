@@ -34,7 +34,7 @@ class Position:
     step_in_epoch: int = 0
     seconds_in_epoch: float = 0.0
     best: float | None = None
-    best_epoch: int = -1
+    best_epoch: int = 0
     epochs_without_gain: int = 0
     finished: bool = False
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -115,9 +115,9 @@ class Loop:
         position.epoch, position.step_in_epoch, position.seconds_in_epoch = position.epoch + 1, 0, 0.0
         patience = self.options.early_stopping
         position.finished = bool(patience) and position.epochs_without_gain >= patience
-        self._callbacks.on_epoch_end(row["epoch"], row)
+        self._callbacks.on_epoch_end(position.epoch - 1, row)
         last = position.epoch == self.options.epochs or position.finished
-        self.keep.epoch(position.history, better, last)
+        self.keep.epoch(position.history, better)
         if (self._unit == "epochs" and position.epoch % self._every == 0) or last:
             self._checkpoint()
         self._progress.clear()
@@ -130,7 +130,7 @@ class Loop:
         with self.keep.averaged():
             validation = self.validate()
         row = {
-            "epoch": position.epoch,
+            "epoch": position.epoch + 1,
             "step": (position.epoch + 1) * self.feed.steps,
             "loss": logs["loss"],
             "accuracy": logs["accuracy"],
@@ -174,15 +174,18 @@ class Loop:
         )
 
     def _epoch_line(self, row: dict[str, Any], better: bool) -> str:
-        validation = ""
+        parts = [
+            f"epoch {row['epoch']}/{self.options.epochs}",
+            f"loss {row['loss']:.4f}",
+            f"accuracy {row['accuracy']:.4f}",
+            f"{row['images_per_second']:,.0f} images/s",
+            f"waiting for data {row['data_wait']:.0%}",
+            duration(row["seconds"]),
+        ]
         if row["val_accuracy"] is not None:
-            validation = (
-                f"  val_loss {row['val_loss']:.4f}  val_accuracy {row['val_accuracy']:.4f}{' *' if better else ''}"
-            )
-        return (
-            f"epoch {row['epoch'] + 1}/{self.options.epochs}  loss {row['loss']:.4f}  accuracy {row['accuracy']:.4f}"
-            f"{validation}  {row['images_per_second']:,.0f} images/s  waiting for data {row['data_wait']:.0%}  {duration(row['seconds'])}"
-        )
+            star = " *" if better else ""
+            parts[3:3] = [f"val_loss {row['val_loss']:.4f}", f"val_accuracy {row['val_accuracy']:.4f}{star}"]
+        return "  ".join(parts)
 
     def _divergence(self, loss: float) -> str:
         position = self.position

@@ -71,14 +71,14 @@ def test_labels_pass_through():
         ("pad_crop(True)", "pad_crop's pixels is a whole number from 0 to 4096; received True."),
         (
             "pad_crop(4, mode='reflct')",
-            "pad_crop's mode is 'reflect' or 'constant'; received reflct. Did you mean 'reflect'?",
+            "pad_crop's mode is one of 'reflect', 'constant'; received 'reflct'. Did you mean 'reflect'?",
         ),
         (
             "pad_crop(4, constnt)",
-            "pad_crop's mode is 'reflect' or 'constant'; received constnt. Did you mean 'constant'?",
+            "pad_crop's mode is one of 'reflect', 'constant'; received 'constnt'. Did you mean 'constant'?",
         ),
         ("flip(1.5)", "flip's probability is a number from 0 to 1; received 1.5."),
-        ("flip('often')", "flip's probability is a number from 0 to 1; received often."),
+        ("flip('often')", "flip's probability is a number from 0 to 1; received 'often'."),
         (
             "cutout(8, fill=256)",
             "cutout's fill is a grey level from 0 to 255, or three (red, green, blue); received 256.",

@@ -263,7 +263,7 @@ def test_a_jpeg_has_the_same_limit_in_tensorflow_itself():
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "nearest"])
-@pytest.mark.parametrize(("width", "height", "size"), [(31, 23, 16), (200, 150, 64), (40, 90, 61), (20, 20, 32)])
+@pytest.mark.parametrize(("width", "height", "size"), [(31, 23, 16), (200, 150, 64), (40, 90, 64), (20, 20, 32)])
 def test_squash_is_pillows_resize(interpolation, width, height, size):
     pixels = np.asarray(RGB.resize((width, height), Image.Resampling.BICUBIC))
     expected = Image.fromarray(pixels).resize((size, size), Image.Resampling[interpolation.upper()])

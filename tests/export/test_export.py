@@ -214,6 +214,19 @@ class TestWholeExports:
             export.export_run(run, samples=16)
         assert not run.export.exists() and not self.left_over(run)
 
+    def test_a_full_disk_is_one_clear_line(self, run, monkeypatch):
+        """TensorFlow's words for it, without the name of its node."""
+
+        def fail(*arguments, **options):
+            raise tf.errors.ResourceExhaustedError(
+                None, None, "{{function_node __wrapped__SaveV2}} a/b; No space left on device"
+            )
+
+        monkeypatch.setattr(tf.saved_model, "save", fail)
+        with pytest.raises(UserError, match=r"^Can't write .*run/export: a/b; No space left on device\.$"):
+            export.export_run(run, samples=16)
+        assert not run.export.exists() and not self.left_over(run)
+
 
 def test_the_fresh_interpreter_has_this_package_nowhere(good, reference, tmp_path, monkeypatch):
     """Even where the working directory of the caller holds a package of that name, and says so loudly."""

@@ -68,6 +68,7 @@ def test_learns_and_writes_its_files(tmp_path):
     _, outcome = train(make_config(epochs=6, learning_rate=0.02), run, dropout=0.0)
     assert max(row["accuracy"] for row in outcome.history) > 0.8
     rows = run.read_history()
+    assert [int(row["epoch"]) for row in rows] == [1, 2, 3, 4, 5, 6]
     assert [int(row["step"]) for row in rows] == [8, 16, 24, 32, 40, 48]
     assert list(rows[0]) == [
         "epoch", "step", "loss", "accuracy", "val_loss", "val_accuracy",
@@ -91,7 +92,7 @@ def test_the_model_ends_with_its_best_weights():
         return model.get_weights()
 
     outcome = fit_module.fit(model, make_feed(), make_config(epochs=3), validate)
-    assert outcome.best_epoch == 1
+    assert outcome.best_epoch == 2
     for mine, best in zip(model.get_weights(), seen[1], strict=True):
         assert np.array_equal(mine, best)
 

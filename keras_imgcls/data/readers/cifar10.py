@@ -174,10 +174,18 @@ def _empty_array(kind: type, shape: tuple[int, ...], dtype: bytes) -> np.ndarray
     return np.ndarray.__new__(np.ndarray, (0,), np.uint8)
 
 
+def _latin_bytes(text: str, encoding: str) -> bytes:
+    """What Python 3 asks `codecs.encode` for where a pickle of Python 2 has a string."""
+    if encoding != "latin1":
+        raise UserError(f"A pickle asked for text in {encoding}: refused.")
+    return text.encode(encoding)
+
+
 class _ArrayUnpickler(pickle.Unpickler):
     ALLOWED = {  # noqa: RUF012
         ("numpy.core.multiarray", "_reconstruct"): _empty_array,
         ("numpy._core.multiarray", "_reconstruct"): _empty_array,
+        ("_codecs", "encode"): _latin_bytes,
         ("numpy", "ndarray"): np.ndarray,
         ("numpy", "dtype"): np.dtype,
     }
