@@ -50,9 +50,9 @@ class TrainingOptions:
 
     epochs: int = option(20, "Passes over the training images.", low=1)
     max_minutes: float = option(0.0, "Time budget: as many epochs (at most --epochs) as the measured speed fits in. 0: no budget.", low=0.0)
-    batch_size: int = option(128, "Images per step.", low=1)
+    batch_size: int = option(0, "Images per step. 0: 8 to 128, so that an epoch has 16 steps or more.", low=0)
     optimizer: str = option("sgd", "sgd (Nesterov momentum) or adamw.")
-    learning_rate: float = option(0.1, "Peak learning rate.", low=0.0)
+    learning_rate: float = option(0.0, "Peak learning rate. 0: 0.1 for sgd at 128 images a step, in proportion for others; 0.001 for adamw.", low=0.0)
     momentum: float = option(0.9, "Momentum of sgd; beta_1 of adamw.", low=0.0, high=0.9999)
     weight_decay: float = option(5e-4, "Decay of kernels (biases and norms are left alone): L2 in the gradient for sgd, decoupled for adamw.", low=0.0)
     schedule: str = option("warmup_cosine", "Learning rate over the run: constant, warmup_cosine(warmup=0.05), one_cycle(...), step(...).")

@@ -207,5 +207,6 @@ def _door(channels: int) -> Callable:
 
 def _reason(error: tf.errors.OpError) -> str:
     """The first line of TensorFlow's (or Pillow's) message, without the names of nodes and addresses."""
-    text = re.sub(r"\{\{.*?\}\}|\[\[.*?\]\]|\[Op:.*?\]|<_io.*?>", "", error.message).strip()
-    return " ".join(text.partition("\n")[0].split()).removeprefix("assertion failed: ").rstrip(".")
+    text = re.sub(r"\{\{.*?\}\}|\[\[.*?\]\]|\[Op:.*?\]|<_io.*?>", "", error.message).strip().partition("\n")[0]
+    text = re.sub(r"^(assertion failed|\w+Error): ", "", text).replace("] [", " ").strip("[]")
+    return " ".join(text.split()).rstrip(".")

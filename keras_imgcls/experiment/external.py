@@ -38,9 +38,17 @@ def train(
     if not class_names:
         raise UserError("A tf.data.Dataset has no class names: give class_names=[...], in the order of the labels.")
     fit.seed_everything(config.seed, config.deterministic)
-    feed = _feed(dataset, len(class_names), config.batch_size)
+    feed = _feed(dataset, len(class_names), config.batch_size or 32)
     height, _, channels = feed.image_shape
-    config = config_module.replace(config, image_size=height, channels=channels, augment="none", augment_on="host")
+    batch_size = -(-feed.images // feed.steps)
+    settled = {
+        "image_size": height,
+        "channels": channels,
+        "augment": "none",
+        "augment_on": "host",
+        "batch_size": batch_size,
+    }
+    config = prepare.settle_steps(config_module.replace(config, **settled), feed.images)
     model = model or classifier.build(config.model, feed.image_shape, len(class_names))
     config = fit.resolve(config, model, feed, classifier.describe(model).macs)
     run = run_module.create(run_module.path_of(config), config.overwrite)

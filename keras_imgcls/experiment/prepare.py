@@ -21,7 +21,6 @@ from keras_imgcls.models import classifier
 from keras_imgcls.training import fit
 from keras_imgcls.training.feed import Feed
 
-PHOTO_SIZE = 160  # where photos come in many sizes and the user names none: 1.9 times as fast as 224
 STATISTICS_SAMPLES = 5_000
 
 
@@ -64,8 +63,7 @@ def prepare(config: TrainConfig, model: keras.Model | None = None) -> Prepared:
     _require_validation(config, samples)
     config = settle_data(config, samples)
     store = open_store(samples, config, config.image_size, config.channels, config.deterministic)
-    batch_size = min(config.batch_size, len(samples.manifest.ids("train")))
-    config = config_module.replace(config, batch_size=batch_size)
+    config = settle_steps(config_module.replace(config, cache=store.place), len(samples.manifest.ids("train")))
     model = model or build_model(config, samples, store)
     on_device = config.augment_on == "device"
     augment = sequence.build(config.augment, config.seed)
@@ -77,10 +75,10 @@ def prepare(config: TrainConfig, model: keras.Model | None = None) -> Prepared:
 
 def settle_data(config: Any, samples: Samples) -> Any:
     """`config` with image size, channels, augmentation and where it runs settled."""
-    own = None if samples.images is None else samples.images.shape[1:]
+    size, _, channels = samples.own_shape
     changes: dict[str, Any] = {
-        "image_size": config.image_size or (own[0] if own else PHOTO_SIZE),
-        "channels": config.channels or (own[2] if own else 3),
+        "image_size": config.image_size or size,
+        "channels": config.channels or channels,
     }
     if config.data_dir:  # the run's flags work from any folder
         changes["data_dir"] = str(Path(config.data_dir).expanduser().resolve())
@@ -88,6 +86,14 @@ def settle_data(config: Any, samples: Samples) -> Any:
         changes["augment_on"] = "device" if tf.config.list_physical_devices("GPU") else "host"
     changes["augment"] = presets.resolve(config.augment, changes["image_size"], samples.mirrored) or "none"
     return config_module.replace(config, **changes)
+
+
+def settle_steps(config: TrainConfig, images: int) -> TrainConfig:
+    """`config` with batch size and learning rate settled for a number of training images."""
+    fitting = 2 ** int(np.log2(max(images // 16, 1)))
+    batch_size = min(config.batch_size or int(np.clip(fitting, 8, 128)), images)
+    usual = 0.1 * batch_size / 128 if config.optimizer == "sgd" else 0.001  # Goyal et al. 2017: in proportion
+    return config_module.replace(config, batch_size=batch_size, learning_rate=config.learning_rate or usual)
 
 
 def build_model(config: TrainConfig, samples: Samples, store: Store) -> keras.Model:

@@ -82,9 +82,7 @@ def _describe(run: Run, ready: Prepared) -> None:
     ready.samples.manifest.write(run.manifest)
     files.write_json(run.environment, environment())
     if ready.samples.excluded:
-        files.write_text(
-            run.path / "excluded.csv", "".join(f"{name},{reason}\n" for name, reason in ready.samples.excluded)
-        )
+        files.write_csv(run.path / "excluded.csv", ("source", "reason"), ready.samples.excluded)
     files.write_text(run.flags, options.write_flagfile(ready.config))
 
 

@@ -1,16 +1,22 @@
 """What the families share: layers named and set up as the papers have them.
 
-Images are `channels_last` throughout, and convolutions have no bias, since a normalisation follows each of them.
+Images are `channels_last` throughout, and convolutions have no bias where a normalisation follows them.
 """
 
 from typing import Annotated
 
 import keras
-from keras import layers
+from keras import layers, ops
 
-from keras_imgcls.core.arguments import Choice, Whole
+from keras_imgcls.core.arguments import Choice, Number, Whole
+from keras_imgcls.core.errors import UserError
+
+SMALL = 96  # pixels: from here on `stem=auto` takes ImageNet's stem
 
 Width = Annotated[int, Whole(1, 4096)]
+Multiplier = Annotated[float, Number(0.01, 16)]
+Rate = Annotated[float, Number(0, 0.99)]
+Stem = Annotated[str, Choice(("auto", "small", "imagenet"))]
 Function = Annotated[str, Choice(("relu", "relu6", "gelu", "silu", "hard_silu", "elu", "celu", "selu", "leaky_relu"))]
 
 
@@ -23,8 +29,10 @@ def convolution(
     name: str,
     padding: str = "centred",
     initializer: str | keras.Initializer = "he_normal",
+    use_bias: bool = False,
+    groups: int = 1,
 ) -> keras.KerasTensor:
-    """A convolution without bias.
+    """A convolution, without bias unless asked.
 
     Args:
         padding: `centred` puts `kernel_size // 2` zeros on each side, as the papers and PyTorch do; `same` and `valid`
@@ -35,14 +43,34 @@ def convolution(
         x = layers.ZeroPadding2D(kernel_size // 2, name=f"{name}_pad")(x)
     border = "valid" if padding == "valid" or (padding == "centred" and strides > 1) else "same"
     return layers.Conv2D(
-        filters, kernel_size, strides, border, use_bias=False, kernel_initializer=initializer, name=name
+        filters,
+        kernel_size,
+        strides,
+        border,
+        groups=groups,
+        use_bias=use_bias,
+        kernel_initializer=initializer,
+        name=name,
     )(x)
 
 
-def normalization(x: keras.KerasTensor, *, name: str, momentum: float = 0.9, scale: bool = True) -> keras.KerasTensor:
+def normalization(
+    x: keras.KerasTensor, *, name: str, momentum: float = 0.9, scale: bool = True, epsilon: float = 1.001e-5
+) -> keras.KerasTensor:
     """Batch normalisation. `momentum` is the share of the old statistics; PyTorch's default of 0.1 is 0.9 here."""
     # cuDNN takes no epsilon below 1e-5: from there on the fused operation does for every device.
-    return layers.BatchNormalization(momentum=momentum, epsilon=1.001e-5, scale=scale, name=name)(x)
+    return layers.BatchNormalization(momentum=momentum, epsilon=epsilon, scale=scale, name=name)(x)
+
+
+def local_response_normalization(x: keras.KerasTensor) -> keras.KerasTensor:
+    """Each number divided by (2 + 1e-4 s) ** 0.75, where s is the sum of squares over the 5 channels around it.
+
+    Constants and formula of Krizhevsky et al. 2012, section 3.3 (Caffe divides by another: its 1e-4 is for the mean).
+    """
+    channels = x.shape[-1]
+    squares = ops.pad(ops.square(x), [[0, 0], [0, 0], [0, 0], [2, 2]])
+    divisor = 2 + 1e-4 * sum(squares[..., first : first + channels] for first in range(5))
+    return x * ops.rsqrt(divisor * ops.sqrt(divisor))  # no power: two roots are fast everywhere
 
 
 def activation(x: keras.KerasTensor, function: str, *, name: str) -> keras.KerasTensor:
@@ -53,6 +81,18 @@ def activation(x: keras.KerasTensor, function: str, *, name: str) -> keras.Keras
 def landmark(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
     """`x` under a name that Grad-CAM, transfer and tests ask for: `stem`, `stage1` … or `features`."""
     return layers.Identity(name=name)(x)
+
+
+def is_small(x: keras.KerasTensor, stem: str, smallest: int = 32) -> bool:
+    """Whether the stem for small images is meant: `stem` says so or, if it is `auto`, a side of `x` below 96 pixels.
+
+    Raises:
+        UserError: ImageNet's stem for an image of less than `smallest` pixels, which would leave nothing of it.
+    """
+    side = min(x.shape[1:3])
+    if stem == "imagenet" and side < smallest:
+        raise UserError(f"stem='imagenet' takes images of {smallest} pixels or more; received {side}: take 'small'.")
+    return stem == "small" or (stem == "auto" and side < SMALL)
 
 
 def convolution_block(

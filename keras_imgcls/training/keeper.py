@@ -1,8 +1,6 @@
 """What a run keeps while it trains: history.csv, the best model, checkpoints. Without a run directory it keeps weights only."""
 
 import contextlib
-import csv
-import io
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
@@ -44,7 +42,7 @@ class Keeper:
                 if self.run:
                     save_model(self.model, self.run)
         if self.run:
-            files.write_text(self.run.history, _csv(history))
+            files.write_csv(self.run.history, list(history[0]), [row.values() for row in history])
 
     def checkpoint(self, step: int, position) -> None:
         """Saves the whole state of the run."""
@@ -63,11 +61,3 @@ def save_model(model: keras.Model, run: Run) -> None:
     """Writes `model.keras`, whole or not at all."""
     with files.atomic(run.model) as temporary:
         model.save(temporary)
-
-
-def _csv(rows: list[dict[str, Any]]) -> str:
-    out = io.StringIO()
-    writer = csv.DictWriter(out, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: "" if value is None else value for name, value in row.items()} for row in rows)
-    return out.getvalue()

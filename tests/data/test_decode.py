@@ -219,7 +219,7 @@ def test_what_is_no_image_is_bad_and_says_why(saved, tmp_path):
         read_image(tmp_path, 3)
     with pytest.raises(BadImage) as caught:
         read_image(saved(b"no image"), 3)
-    assert caught.value.path == str(tmp_path / "image") and caught.value.reason.endswith("cannot identify image file")
+    assert caught.value.path == str(tmp_path / "image") and caught.value.reason == "cannot identify image file"
 
 
 def patched(contents, at, layout, *values):
@@ -247,7 +247,10 @@ BOMBS = {
 def test_a_header_that_promises_too_many_pixels_is_refused_before_decoding(name, saved):
     resource = pytest.importorskip("resource")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(BadImage, match=r"its header says|exceeds limit of 178956970 pixels|Invalid JPEG data"):
+    with pytest.raises(
+        BadImage,
+        match=r"its header says \d+ x \d+ pixels; 178,956,970 are the limit|exceeds limit of 178956970 pixels|Invalid JPEG data",
+    ):
         read_image(saved(BOMBS[name]), 3)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000, "KB were allocated"
 

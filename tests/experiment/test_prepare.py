@@ -27,7 +27,20 @@ def stream(ready, epoch, first_step=0):
 def test_nothing_is_left_on_auto(ready):
     values = (ready.config.image_size, ready.config.channels, ready.config.augment_on, ready.config.xla)
     assert values == (8, 1, "host", "off")
+    assert ready.config.cache == "ram"
     assert ready.config.steps_per_execution >= 1
+
+
+@pytest.mark.parametrize(
+    ("images", "batch_size", "learning_rate"),
+    [(5, 5, 0.1 * 5 / 128), (134, 8, 0.1 / 16), (1294, 64, 0.05), (45000, 128, 0.1)],
+)
+def test_steps_fit_the_number_of_images(images, batch_size, learning_rate):
+    settled = prepare.settle_steps(TrainConfig(), images)
+    assert (settled.batch_size, settled.learning_rate) == (batch_size, pytest.approx(learning_rate))
+    kept = prepare.settle_steps(TrainConfig(batch_size=32, learning_rate=0.3, optimizer="adamw"), 45000)
+    assert (kept.batch_size, kept.learning_rate) == (32, 0.3)
+    assert prepare.settle_steps(TrainConfig(optimizer="adamw"), 45000).learning_rate == 0.001
 
 
 def test_an_epoch_from_any_step_is_the_rest_of_the_whole_epoch(ready):

@@ -170,7 +170,7 @@ def _keys(builder: Any) -> tuple[str, str]:
     if not image or not label:
         raise UserError(
             f"tfds:{builder.name} is no set of images with one label: it needs an Image of 8 bits and a ClassLabel, "
-            f"and has {', '.join(features)}."
+            f"and has {', '.join(sorted(features))}."
         )
     return image, label
 
