@@ -19,7 +19,6 @@ CONFIG = TrainConfig
 
 def run(config: TrainConfig) -> int:
     """Trains as `config` says, prints the results and what to do next."""
-    load_plugins(config.plugin)
     if config.resume:
         config = stored_config(config)
         finished = run_module.open_run(config.run_dir)
@@ -27,6 +26,7 @@ def run(config: TrainConfig) -> int:
             note(f"{finished.path} is finished: nothing to resume.")
             summarize(finished)
             return 0
+    load_plugins(config.plugin)
     config_module.check(config)
     if not config.resume and not config.dry_run:
         run_module.require_free(run_module.path_of(config), config.overwrite)
@@ -40,12 +40,21 @@ def run(config: TrainConfig) -> int:
     return 0
 
 
-def stored_config(config: TrainConfig) -> TrainConfig:
-    """The options that the run in `--run_dir` began with."""
-    if not config.run_dir:
+def stored_config(given: TrainConfig) -> TrainConfig:
+    """The options that the run in `--run_dir` began with.
+
+    Raises:
+        UserError: there is no such run, or a flag now says something else than it did then.
+    """
+    if not given.run_dir:
         raise UserError("Which run is to be resumed? Give --run_dir=RUN.")
-    stored = run_module.open_run(config.run_dir).config
-    return config_module.replace(stored, run_dir=config.run_dir, resume=True, tensorflow_log=config.tensorflow_log)
+    stored = run_module.open_run(given.run_dir).config
+    changed = [f"--{name} was {then}, is {now}" for name, then, now in config_module.differences(stored, given)]
+    if changed:
+        raise UserError(
+            f"{given.run_dir} began with other flags: {'; '.join(changed)}. Resume it with --run_dir alone."
+        )
+    return config_module.replace(stored, run_dir=given.run_dir, resume=True, tensorflow_log=given.tensorflow_log)
 
 
 def summarize(finished: Run) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
+from pathlib import Path
 
 from keras_imgcls.core import options
 from keras_imgcls.core.errors import UserError
@@ -205,6 +206,27 @@ def checkpoint_interval(text: str) -> tuple[float, str]:
         if text.endswith(suffix) and number.isdecimal() and int(number) > 0:
             return int(number), unit
     raise UserError(f"--checkpoint_every is N (steps), 10m (minutes) or 1epoch; received '{text}'.")
+
+
+def differences(stored: TrainConfig, given: TrainConfig) -> list[tuple[str, object, object]]:
+    """`(name, stored value, given value)` of each flag that is given, part of what a run is, and another than is stored.
+
+    A flag that has its default counts as not given, and so does one that was settled when the run began: `standard`
+    augmentation became a sequence, a time budget became epochs, a relative folder became absolute.
+    """
+    settled = {
+        "max_minutes",
+        *(["epochs"] if given.max_minutes else []),
+        *(["augment"] if given.augment in AUGMENT_PRESETS else []),
+    }
+    found = []
+    for field in dataclasses.fields(given):
+        then, now = getattr(stored, field.name), getattr(given, field.name)
+        if field.name == "data_dir" and now:
+            now = str(Path(now).expanduser().resolve())
+        if field.metadata["stored"] and field.name not in settled and now not in (field.default, then):
+            found.append((field.name, then, now))
+    return found
 
 
 def replace(config: TrainConfig, **changes: object) -> TrainConfig:

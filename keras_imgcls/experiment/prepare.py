@@ -21,7 +21,7 @@ from keras_imgcls.models import classifier
 from keras_imgcls.training import fit
 from keras_imgcls.training.feed import Feed
 
-STATISTICS_SAMPLES = 5_000
+STATISTICS_IMAGES, STATISTICS_PIXELS = 5_000, 2**24
 
 
 @dataclass(frozen=True)
@@ -98,14 +98,30 @@ def settle_steps(config: TrainConfig, images: int) -> TrainConfig:
 
 def build_model(config: TrainConfig, samples: Samples, store: Store) -> keras.Model:
     """The classifier, its scaling and any data-dependent layer set from training images."""
-    ids = samples.manifest.ids("train")
-    step = max(1, len(ids) // STATISTICS_SAMPLES)
-    images = next(iter(store.dataset(ids[::step][:STATISTICS_SAMPLES], STATISTICS_SAMPLES)))[0].numpy()
-    statistics = images.reshape(-1, images.shape[-1]).astype(np.float64)
-    scaling = (statistics.mean(axis=0).tolist(), np.maximum(statistics.std(axis=0), 1.0).tolist())
-    model = classifier.build(config.model, store.shape, len(samples.manifest.class_names), scaling)
+    images = _some_training_images(samples, store)
+    model = classifier.build(config.model, store.shape, len(samples.manifest.class_names), channel_statistics(images))
     classifier.initialize(model, config.model, images)
     return model
+
+
+def channel_statistics(images: np.ndarray) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation (at least 1) of each channel, grey levels, from uint8 images of any number."""
+    levels = np.arange(256)
+    means, deviations = [], []
+    for channel in range(images.shape[-1]):
+        # From a histogram: NumPy's own `std` makes a float64 copy of all pixels.
+        shares = np.bincount(images[..., channel].ravel(), minlength=256) / images[..., channel].size
+        means.append(float(shares @ levels))
+        deviations.append(max(float(np.sqrt(shares @ (levels - means[-1]) ** 2)), 1.0))
+    return means, deviations
+
+
+def _some_training_images(samples: Samples, store: Store) -> np.ndarray:
+    """Training images (uint8) spread over the split: up to 5,000, and up to 17 million pixels."""
+    ids = samples.manifest.ids("train")
+    count = int(np.clip(STATISTICS_PIXELS // (store.shape[0] * store.shape[1]), 1, STATISTICS_IMAGES))
+    ids = ids[:: max(1, len(ids) // count)][:count]
+    return np.concatenate([images.numpy() for images, _ in store.dataset(ids, 500)])
 
 
 def training_feed(config: TrainConfig, samples: Samples, store: Store, augment: Callable | None) -> Feed:

@@ -110,6 +110,18 @@ def test_a_run_is_not_written_over(command, folder):
     assert command(*short, "--overwrite", cwd=folder).returncode == 0
 
 
+def test_resuming_with_other_flags_is_refused_with_the_difference(command, folder):
+    short = ["train", "--flagfile=digits.flags", "--epochs=1", "--run_dir=run"]
+    assert command(*short, cwd=folder).returncode == 0
+    (folder / "run" / "metrics.json").unlink()  # as if it had been killed at the end
+    changed = command(*short, "--resume", "--learning_rate=0.5", cwd=folder)
+    assert changed.returncode == 1
+    assert (
+        "began with other flags: --learning_rate was 0.003, is 0.5. Resume it with --run_dir alone." in changed.stderr
+    )
+    assert command(*short, "--resume", cwd=folder).returncode == 0
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_no_permission_to_write(command, folder):
     (folder / "locked").mkdir(mode=0o500)

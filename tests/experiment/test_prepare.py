@@ -98,6 +98,13 @@ def test_balanced_weights_average_to_one_over_the_images(ready):
     assert np.allclose(labels.sum(axis=0) * weights, labels.sum() / 10, rtol=1e-4)
 
 
+def test_channel_statistics_are_numpys():
+    images = np.random.default_rng(0).integers(0, 200, (20, 9, 7, 3), np.uint8)
+    means, deviations = prepare.channel_statistics(images)
+    assert np.allclose(means, images.mean(axis=(0, 1, 2))) and np.allclose(deviations, images.std(axis=(0, 1, 2)))
+    assert prepare.channel_statistics(np.zeros((2, 4, 4, 1), np.uint8)) == ([0.0], [1.0])
+
+
 def test_validation_is_what_keras_says(ready):
     batches = prepare.evaluation_batches(ready.samples, ready.store, "validation", 50)
     ours = prepare.validator(ready.model, batches)()
