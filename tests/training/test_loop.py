@@ -119,8 +119,9 @@ def test_the_wait_for_data_is_measured():
 
     _, outcome = train(make_config(epochs=2), feed=dataclasses.replace(feed, batches=slow))
     _, fast = train(make_config(epochs=2), feed=feed)
-    assert outcome.history[1]["seconds"] * outcome.history[1]["data_wait"] > 8 * 0.04
-    assert fast.history[1]["seconds"] * fast.history[1]["data_wait"] < 8 * 0.04
+    waits = [kind.history[1]["seconds"] * kind.history[1]["data_wait"] for kind in (outcome, fast)]
+    assert waits[0] > 8 * 0.04
+    assert waits[1] < waits[0]
 
 
 def _pause(*batch):
