@@ -21,6 +21,7 @@ _HOMES = {
     "register_dataset": "api",
     "register_augmentation": "api",
     "register_loss": "api",
+    "register_mix": "api",
 }
 
 __all__ = ["__version__", *_HOMES]

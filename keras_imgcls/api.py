@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from keras_imgcls.core import config as config_module
 from keras_imgcls.core.config import ExportConfig, TrainConfig
-from keras_imgcls.core.registry import AUGMENTATIONS, DATASETS, LOSSES, MODELS
+from keras_imgcls.core.registry import AUGMENTATIONS, DATASETS, LOSSES, MIXES, MODELS
 from keras_imgcls.core.run import Run, open_run
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ register_model = MODELS.register
 register_dataset = DATASETS.register
 register_augmentation = AUGMENTATIONS.register
 register_loss = LOSSES.register
+register_mix = MIXES.register
 
 
 def list_models() -> list[str]:

@@ -6,8 +6,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_imgcls.augment.geometry import View
 from keras_imgcls.augment.randomness import Draws, stream
+from keras_imgcls.augment.view import View
 from keras_imgcls.core import arguments
 from keras_imgcls.core.registry import AUGMENTATIONS
 from keras_imgcls.core.spec import Call, parse_sequence

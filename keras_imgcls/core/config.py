@@ -7,8 +7,8 @@ from pathlib import Path
 from keras_imgcls.core import options
 from keras_imgcls.core.errors import UserError
 from keras_imgcls.core.options import option
-from keras_imgcls.core.registry import AUGMENTATIONS, AVERAGES, DATASETS, LOSSES, MODELS, OPTIMIZERS, SCHEDULES
-from keras_imgcls.core.spec import parse_call, parse_sequence
+from keras_imgcls.core.registry import AUGMENTATIONS, AVERAGES, DATASETS, LOSSES, MIXES, MODELS, OPTIMIZERS, SCHEDULES
+from keras_imgcls.core.spec import parse_call, parse_choice, parse_sequence
 
 
 # fmt: off
@@ -41,13 +41,16 @@ class ModelOptions:
 class AugmentOptions:
     """Augmentation."""
 
-    augment: str = option("standard", "none, standard (shifts, and mirror images where those keep the class), or a sequence such as 'pad_crop(4)|flip|cutout(8)'.")
+    augment: str = option("standard", "none, light, standard, strong (mirror images only where those keep the class), or a sequence such as 'pad_crop(4)|flip|cutout(8)'.")
     augment_on: str = option("auto", "Where augmentation runs; the pixels are the same. auto: on a GPU where there is one.", choices=("auto", "host", "device"))
 
 
 @dataclass(frozen=True)
 class TrainingOptions:
     """Training."""
+
+    mix: str = option("none", "Images and labels of two samples in one: none, mixup(0.2), cutmix(1.0), or choice(mixup(0.2), cutmix(1.0)).")
+    mix_off_epoch: int = option(0, "Epoch from which nothing is mixed any more, counted from 1. 0: never off.", low=0)
 
     epochs: int = option(20, "Passes over the training images.", low=1)
     max_minutes: float = option(0.0, "Time budget: as many epochs (at most --epochs) as the measured speed fits in. 0: no budget.", low=0.0)
@@ -158,7 +161,7 @@ class ModelsConfig:
     tensorflow_log: bool = option(False, "Show TensorFlow's own start-up messages.", stored=False)
 # fmt: on
 
-AUGMENT_PRESETS = ("none", "standard")
+AUGMENT_PRESETS = ("none", "light", "standard", "strong")
 
 
 def check(config: TrainConfig | PreviewConfig) -> None:
@@ -186,6 +189,8 @@ def _check_training(config: TrainConfig) -> None:
         registry.check(parse_call(value))
     if config.averaging != "none":
         AVERAGES.check(parse_call(config.averaging))
+    for call in parse_choice(config.mix) if config.mix != "none" else ():
+        MIXES.check(call)
     checkpoint_interval(config.checkpoint_every)
     if config.fraction == 0:
         raise UserError("--fraction is above 0; received 0.0.")

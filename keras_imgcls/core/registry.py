@@ -142,6 +142,7 @@ def _listed(names: Iterable[str]) -> str:
 MODELS = Registry("MODELS", "model", "models")
 DATASETS = Registry("DATASETS", "dataset", "data.readers")
 AUGMENTATIONS = Registry("AUGMENTATIONS", "augmentation", "augment", hidden=2)
+MIXES = Registry("MIXES", "mix", "augment", hidden=2)
 OPTIMIZERS = Registry("OPTIMIZERS", "optimizer", "training", hidden=2)
 SCHEDULES = Registry("SCHEDULES", "schedule", "training", hidden=2)
 AVERAGES = Registry("AVERAGES", "averaging", "training", hidden=0)

@@ -48,6 +48,20 @@ def parse_sequence(text: str) -> list[Call]:
         raise _malformed(text) from error
 
 
+def parse_choice(text: str) -> list[Call]:
+    """The calls in `choice(a, b)`, of which one is taken at a time; a single call is a choice of one.
+
+    Raises:
+        UserError: `text` is no call, or a choice of something else than calls.
+    """
+    call = parse_call(text)
+    if call.name != "choice":
+        return [call]
+    if not call.args or call.kwargs or not all(isinstance(part, Call) for part in call.args):
+        raise UserError(f"Expected a choice such as 'choice(mixup(0.2), cutmix(1.0))', received '{text}'.")
+    return list(call.args)
+
+
 def _parts(node: ast.expr) -> list[ast.expr]:
     parts: list[ast.expr] = []
     while isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):

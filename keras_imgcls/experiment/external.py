@@ -45,6 +45,7 @@ def train(
         "image_size": height,
         "channels": channels,
         "augment": "none",
+        "mix": "none",
         "augment_on": "host",
         "batch_size": batch_size,
     }

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_imgcls.augment import presets, sequence
+from keras_imgcls.augment import mix, presets, sequence
 from keras_imgcls.core import config as config_module
 from keras_imgcls.core.config import DataOptions, TrainConfig
 from keras_imgcls.core.errors import UserError
@@ -66,11 +66,27 @@ def prepare(config: TrainConfig, model: keras.Model | None = None) -> Prepared:
     config = settle_steps(config_module.replace(config, cache=store.place), len(samples.manifest.ids("train")))
     model = model or build_model(config, samples, store)
     on_device = config.augment_on == "device"
-    augment = sequence.build(config.augment, config.seed)
+    augment = augmentation(config)
     feed = training_feed(config, samples, store, None if on_device else augment)
     config = fit.resolve(config, model, feed, classifier.describe(model).macs)
     weights = balanced_weights(samples) if config.class_weight == "balanced" else None
     return Prepared(config, samples, store, model, feed, augment if on_device else None, weights)
+
+
+def augmentation(config: TrainConfig) -> Callable:
+    """`(images, labels, ids, epoch) -> (images, labels)`: what is done to each sample, then what mixes two."""
+    single = sequence.build(config.augment, config.seed)
+    # The flag counts epochs from 1, as people do; from the first one on is never.
+    mixing = (
+        mix.build_mix(config.mix, config.seed, max(config.mix_off_epoch - 1, 0)) if config.mix_off_epoch != 1 else None
+    )
+    if mixing is None:
+        return single
+
+    def augment(images, labels, ids, epoch):
+        return mixing(*single(images, labels, ids, epoch), ids, epoch)
+
+    return augment
 
 
 def settle_data(config: Any, samples: Samples) -> Any:

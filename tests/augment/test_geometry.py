@@ -9,8 +9,9 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_imgcls.augment import sequence
-from keras_imgcls.augment.geometry import View, alternating_flip, flip, pad_crop
+from keras_imgcls.augment.geometry import alternating_flip, flip, pad_crop
 from keras_imgcls.augment.randomness import Draws, stream
+from keras_imgcls.augment.view import View
 from keras_imgcls.core.errors import UserError
 
 SEED, EPOCH = 5, 2

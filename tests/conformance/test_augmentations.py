@@ -40,12 +40,15 @@ def test_shapes_are_known_in_a_graph(name, shape):
 def test_eager_graph_xla_and_host_agree(name):
     augment = sequence.build(name, 7)
     images, labels, ids = batch()
-    for epoch in (0, 1, 6):
+    in_steps = {compiled: tf.function(augment, jit_compile=compiled) for compiled in (False, True)}
+    for epoch in (0, 5):
         expected = augment(images, labels, ids, epoch)[0].numpy()
         assert np.array_equal(augment(images, labels, ids, epoch)[0], expected)
-        for compiled in (False, True):
-            in_step = tf.function(augment, jit_compile=compiled)
-            assert np.array_equal(in_step(images, labels, ids, tf.constant(epoch, tf.int64))[0], expected)
+        for compiled, in_step in in_steps.items():
+            result = in_step(images, labels, ids, tf.constant(epoch, tf.int64))[0].numpy()
+            # Another compiler rounds sums of functions such as exp differently: a level, where the operation says so.
+            allowed = int(compiled and AUGMENTATIONS.traits(name).get("rounds", False))
+            assert np.abs(result.astype(int) - expected).max() <= allowed
         on_host = tf.data.Dataset.from_tensor_slices((images, labels, ids)).batch(6)
         on_host = on_host.map(lambda *parts, epoch=epoch: augment(*parts, epoch)[0], num_parallel_calls=2)
         assert np.array_equal(np.concatenate(list(on_host.as_numpy_iterator())), expected)

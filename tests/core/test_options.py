@@ -97,6 +97,8 @@ def test_wrong_flags(arguments, message):
         ({"model": "resnet20(widht=3)"}, "resnet20 has no argument 'widht'. Did you mean 'width'?"),
         ({"optimizer": "sdg"}, "Unknown optimizer 'sdg'. Did you mean 'sgd'?"),
         ({"augment": "pad_corp(4)"}, "Unknown augmentation 'pad_corp'. Did you mean 'pad_crop'?"),
+        ({"mix": "mixpu(0.2)"}, "Unknown mix 'mixpu'. Did you mean 'mixup'?"),
+        ({"mix": "choice(mixup, 3)"}, "Expected a choice such as"),
         ({"dataset": "digit"}, "Unknown dataset 'digit'. Did you mean 'digits'?"),
         ({"dataset": ""}, "No data:"),
         ({"checkpoint_every": "0"}, "--checkpoint_every is N (steps), 10m (minutes) or 1epoch; received '0'."),

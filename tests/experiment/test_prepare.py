@@ -1,3 +1,5 @@
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -62,8 +64,6 @@ def test_no_sample_comes_twice_and_epochs_differ(ready):
 
 
 def test_a_sample_looks_the_same_in_any_batch(ready):
-    import dataclasses
-
     smaller = dataclasses.replace(ready.config, batch_size=7)
     from keras_imgcls.augment import sequence
 
@@ -89,6 +89,18 @@ def test_host_and_device_augmentation_give_the_same_pixels(ready):
     for (images, labels, ids), expected in zip(plain.batches(2, 0), stream(ready, 2), strict=True):
         pixels, _ = on_device(images, labels, ids, tf.constant(2, tf.int64))
         assert np.array_equal(pixels.numpy(), expected[0])
+
+
+def test_mixing_comes_last_and_ends_with_its_epoch(ready):
+    mixed = dataclasses.replace(ready.config, mix="mixup(0.5)", mix_off_epoch=3)
+    feed = prepare.training_feed(mixed, ready.samples, ready.store, prepare.augmentation(mixed))
+    for epoch, expected in ((0, True), (1, True), (2, False), (3, False)):
+        labels = next(iter(feed.batches(epoch, 0)))[1].numpy()
+        assert np.allclose(labels.sum(axis=1), 1.0, atol=1e-5)
+        assert (labels.max(axis=1) < 0.999).any() == expected
+    never = dataclasses.replace(mixed, mix_off_epoch=1)
+    feed = prepare.training_feed(never, ready.samples, ready.store, prepare.augmentation(never))
+    assert np.array_equal(next(iter(feed.batches(0, 0)))[0].numpy(), stream(ready, 0)[0][0])
 
 
 def test_balanced_weights_average_to_one_over_the_images(ready):
