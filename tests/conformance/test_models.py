@@ -19,13 +19,19 @@ from keras_imgcls.models import classifier
 NARROW = {
     "alexnet": "alexnet(width=0.1, dense=32)",
     "densenet_bc_100": "densenet_bc_100(growth=4, depths=(2, 2, 2))",
+    "efficientnet_b0": "efficientnet_b0(width=0.1, depth=0.3)",
+    "efficientnet_v2_s": "efficientnet_v2_s(width=0.1, depth=0.12)",
     "inception_v1": "inception_v1(width=0.15)",
     "inception_v3": "inception_v3(width=0.1)",
+    "mobilenet_v2": "mobilenet_v2(alpha=0.1, depth=0.3)",
+    "mobilenet_v3_small": "mobilenet_v3_small(alpha=0.1)",
     "plain_cnn": "plain_cnn(width=4)",
     **{f"resnet{depth}": f"resnet{depth}(width=4)" for depth in (20, 32, 44, 56, 110)},
+    "resnet50": "resnet50(width=4, depths=(1, 2, 1, 1))",
     "speednet93": "speednet93(widths=(8, 16, 12))",
     "speednet94": "speednet94(widths=(8, 16, 12))",
     "vgg11_bn": "vgg11_bn(width=4, dense=32)",
+    "wide_resnet28_10": "wide_resnet28_10(width=4, depth=1)",
 }
 NAMES = sorted(NARROW)
 VARIANTS = [name for name in MODELS.names() if name not in NARROW]
@@ -41,6 +47,7 @@ PUBLISHED = {
     "resnet44": 658_586,
     "resnet56": 853_018,
     "resnet110": 1_727_962,
+    "wide_resnet28_10": 36_479_194,
 }
 
 # The same at 224 px (or as said), RGB, 1000 classes.
@@ -50,9 +57,32 @@ IMAGENET = {
     "densenet121": 7_978_856,
     "densenet169": 14_149_480,
     "densenet201": 20_013_928,
+    "efficientnet_b0": 5_288_548,
+    "efficientnet_b1": 7_794_184,
+    "efficientnet_b2": 9_109_994,
+    "efficientnet_b3": 12_233_232,
+    "efficientnet_b4": 19_341_616,
+    "efficientnet_b5": 30_389_784,
+    "efficientnet_b6": 43_040_704,
+    "efficientnet_b7": 66_347_960,
+    "efficientnet_lite0": 4_652_008,
+    "efficientnet_lite1": 5_416_680,
+    "efficientnet_lite2": 6_092_072,
+    "efficientnet_lite3": 8_197_096,
+    "efficientnet_lite4": 13_006_568,
+    "efficientnet_v2_s": 21_458_488,
     "inception_v1": 6_998_552,
     "inception_v1_bn": 6_624_904,
     "inception_v3": 23_817_352,
+    "mobilenet_v2": 3_504_872,
+    "mobilenet_v3_large": 5_483_032,
+    "mobilenet_v3_small": 2_542_856,
+    "resnet18": 11_689_512,
+    "resnet34": 21_797_672,
+    "resnet50": 25_557_032,
+    "resnet101": 44_549_160,
+    "resnet152": 60_192_808,
+    "resnext50_32x4d": 25_028_904,
     "vgg11": 132_863_336,
     "vgg11_bn": 132_868_840,
     "vgg13": 133_047_848,
@@ -61,6 +91,7 @@ IMAGENET = {
     "vgg16_bn": 138_365_992,
     "vgg19": 143_667_240,
     "vgg19_bn": 143_678_248,
+    "wide_resnet50_2": 68_883_240,
 }
 IMAGENET_SIZES = {"inception_v3": 299}
 
@@ -125,7 +156,9 @@ def test_every_trainable_variable_gets_a_gradient(name, models):
 def test_layers_are_named_after_their_place(name, models):
     names = [layer.name for layer in models[name].layers]
     assert len(set(names)) == len(names)
-    place = re.compile(r"(image|scaling|features|pool|logit_scale|logits|stem|stage\d+)|(stem|stage\d+)_[a-z0-9_]+")
+    place = re.compile(
+        r"(image|scaling|features|pool|logit_scale|logits|stem|stage\d+)|(stem|stage\d+|features)_[a-z0-9_]+"
+    )
     assert [layer for layer in names if not place.fullmatch(layer)] == []
 
 

@@ -1,0 +1,51 @@
+"""The residual networks do what section 4.2 of the paper says."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_imgcls.models import classifier
+
+
+@pytest.mark.parametrize(
+    ("name", "millions"),
+    # ResNet-56 and -110 as HRank's and other pruning papers give them (Lin et al. 2020: 125.49 M and 252.89 M).
+    # 40.81 M, often seen for ResNet-20, is with 1x1 convolutions as shortcuts: 2 x 131,072 more.
+    [("resnet20", 40.55), ("resnet56", 125.49), ("resnet110", 252.89)],
+)
+def test_multiply_adds_are_the_published_ones(name, millions):
+    assert round(classifier.describe(classifier.build(name, (32, 32, 3), 10)).macs / 1e6, 2) == millions
+
+
+@pytest.mark.parametrize("size", [(32, 32), (13, 10)])
+def test_a_shortcut_takes_every_second_pixel_and_pads_channels_with_zeros(size):
+    model = classifier.build("resnet20(width=3)", (*size, 3), 10)
+    images = np.random.default_rng(0).integers(0, 256, (2, *size, 3)).astype("float32")
+    # Without the residual branch the block is its shortcut, and a ReLU that changes nothing behind a ReLU.
+    model.get_layer("stage2_block0_norm2").gamma.assign(np.zeros(6))
+    outputs = [model.get_layer(name).output for name in ("stage1", "stage2_block0_relu2")]
+    before, after = (keras.ops.convert_to_numpy(x) for x in keras.Model(model.input, outputs)(images))
+    nothing = np.zeros((*after.shape[:3], 1))
+    expected = np.concatenate([nothing, before[:, ::2, ::2], nothing, nothing], axis=-1)
+    np.testing.assert_array_equal(after, expected)
+
+
+def test_a_strided_convolution_is_centred_on_the_pixels_that_the_shortcut_takes():
+    model = classifier.build("resnet20(width=3)", (32, 32, 3), 10)
+    images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype("float32")
+    kernel = np.zeros((3, 3, 3, 6))
+    kernel[1, 1, range(3), range(3)] = 1
+    model.get_layer("stage2_block0_conv1").kernel.assign(kernel)
+    outputs = [model.get_layer(name).output for name in ("stage1", "stage2_block0_conv1")]
+    before, after = (keras.ops.convert_to_numpy(x) for x in keras.Model(model.input, outputs)(images))
+    np.testing.assert_allclose(after[..., :3], before[:, ::2, ::2], rtol=1e-6)
+
+
+def test_kernels_begin_with_the_deviation_of_he_and_have_no_bias():
+    keras.utils.set_random_seed(0)
+    model = classifier.build("resnet20", (32, 32, 3), 10)
+    convolutions = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+    assert len(convolutions) == 19
+    for layer in convolutions:
+        (kernel,) = layer.get_weights()
+        assert np.std(kernel) == pytest.approx(np.sqrt(2 / np.prod(kernel.shape[:3])), rel=0.1)
