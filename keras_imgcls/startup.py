@@ -1,4 +1,4 @@
-"""TensorFlow's start, without its noise."""
+"""TensorFlow's and TensorBoard's start, without their noise."""
 
 import os
 
@@ -14,3 +14,11 @@ def tensorflow(show_log: bool = False) -> None:
         import tensorflow as tf
 
         tf.config.list_logical_devices()
+
+
+def tensorboard() -> None:
+    """TensorBoard, told by the arguments of this process; it imports TensorFlow, whose noise is hidden."""
+    tensorflow()
+    from tensorboard.main import run_main
+
+    run_main()

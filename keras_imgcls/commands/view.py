@@ -27,9 +27,9 @@ def run(config: ViewConfig) -> int:
     if not any(folder.rglob("events.out.tfevents.*")):
         warn(f"there is nothing to show in {folder} yet; it will come up when a run writes it.")
     note(f"TensorBoard: http://{HOST}:{port}/ (Ctrl-C ends it)")
-    arguments = ["-m", "tensorboard.main", f"--logdir={folder.resolve()}", f"--host={HOST}", f"--port={port}"]
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.execv(sys.executable, [sys.executable, "-P", *arguments])
+    start = "from keras_imgcls import startup; startup.tensorboard()"
+    arguments = [f"--logdir={folder.resolve()}", f"--host={HOST}", f"--port={port}"]
+    os.execv(sys.executable, [sys.executable, "-c", start, *arguments])
 
 
 def log_folder(path: str) -> Path:

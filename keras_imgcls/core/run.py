@@ -101,6 +101,8 @@ def require_free(path: Path, overwrite: bool = False) -> None:
                 f"{path} holds a run: continue it with --resume, replace it with --overwrite, or choose another --run_dir."
             )
     parent = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    if not parent.is_dir():
+        raise UserError(f"Can't make the run directory {path}: {parent} is no folder.")
     if not os.access(parent, os.W_OK):
         raise UserError(f"Can't make the run directory {path}: no permission to write in {parent}.")
 

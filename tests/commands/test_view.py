@@ -46,7 +46,7 @@ def test_it_becomes_tensorboard_on_this_machine_alone(tmp_path, monkeypatch, cap
     view.run(ViewConfig(run_dir=str(tmp_path), port=0))
     (command,) = started
     port = next(part for part in command if part.startswith("--port=")).removeprefix("--port=")
-    assert command[0] == sys.executable and "tensorboard.main" in command and "--host=127.0.0.1" in command
+    assert command[0] == sys.executable and "startup.tensorboard()" in command[3] and "--host=127.0.0.1" in command
     assert f"--logdir={tmp_path.resolve()}" in command
     captured = capsys.readouterr()
     assert f"http://127.0.0.1:{port}/" in captured.out

@@ -54,6 +54,10 @@ CASES = {
     ),
     "stray argument": (["train", "photos"], r"Unexpected argument 'photos'"),
     "bad value": (["train", "--dataset=digits", "--epochs=0"], r"--epochs is at least 1; received 0"),
+    "no place to write": (
+        ["train", "--dataset=digits", "--run_dir=/dev/null/run"],
+        r"Can't make the run directory /dev/null/run: /dev/null is no folder",
+    ),
     "no data": (["train"], r"No data: name a set"),
     "no such folder": (["train", "--data_dir=nowhere"], r"nowhere"),
     "empty folder": (["train", "--data_dir=empty"], r"empty"),

@@ -141,8 +141,9 @@ def test_keras_callbacks_work():
     assert [epoch for epoch, _ in seen] == [0, 1]
 
 
-def test_bf16_trains_the_float32_model():
-    model, outcome = train(make_config(epochs=6, learning_rate=0.02, mixed_precision="mixed_bfloat16"), dropout=0.0)
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_16_bits_train_the_float32_model(precision):
+    model, outcome = train(make_config(epochs=6, learning_rate=0.02, mixed_precision=precision), dropout=0.0)
     assert max(row["accuracy"] for row in outcome.history) > 0.8
     assert {weight.dtype.name for weight in model.get_weights()} <= {"float32", "uint32"}
 
