@@ -18,8 +18,10 @@ def test_list_has_every_name_with_its_summary():
 
 
 def test_list_is_narrowed_by_a_part_of_the_name_and_sorts_depths_as_numbers():
-    names = [line.split()[0] for line in models.overview("resnet").splitlines()[2:]]
-    assert names == ["resnet20", "resnet32", "resnet44", "resnet56", "resnet110"]
+    names = [line.split()[0] for line in models.overview("vgg1").splitlines()[2:]]
+    assert names == ["vgg11", "vgg11_bn", "vgg13", "vgg13_bn", "vgg16", "vgg16_bn", "vgg19", "vgg19_bn"]
+    depths = [line.split()[0] for line in models.overview("resnet").splitlines()[2:]]
+    assert depths.index("resnet20") < depths.index("resnet110")
 
 
 def test_list_of_nothing_names_the_nearest():

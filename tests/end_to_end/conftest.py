@@ -14,11 +14,14 @@ ROOT = Path(__file__).parents[2]
 def command():
     """`command("train", "--epochs=3", cwd=folder)`: runs a verb and returns the finished process."""
 
+    # Set by the launcher that runs the tests, it would be repeated in the commands that are printed.
+    inherited = {name: value for name, value in os.environ.items() if name != "KERAS_IMGCLS_BIN"}
+
     def run(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess:
         return subprocess.run(
             [sys.executable, "-m", "keras_imgcls", *arguments],
             cwd=cwd,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+            env={**inherited, "PYTHONPATH": str(ROOT), **environment},
             capture_output=True,
             text=True,
         )
