@@ -119,7 +119,6 @@ def create(path: Path, overwrite: bool = False) -> Run:
         if path.exists():
             shutil.rmtree(path)
         path.mkdir(parents=True, exist_ok=True)
-        run.checkpoints.mkdir(exist_ok=True)
     except OSError as error:
         raise UserError(f"Can't make the run directory {path}: {error.strerror}.") from error
     return run

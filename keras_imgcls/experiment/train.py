@@ -40,10 +40,11 @@ def train(
     load_plugins(config.plugin)
     run = reserve(config, check_names=model is None)
     ready = prepare.prepare(config, model)
-    if config.resume:
-        _require_same(run, ready)
-    else:
+    if not config.resume:
         run = run_module.create(run.path, config.overwrite)
+    if run.manifest.is_file():
+        _require_same(run, ready)
+    else:  # new, or killed before it was described
         _describe(run, ready)
     _introduce(run, ready)
     outcome = fit(
@@ -77,13 +78,13 @@ def reserve(config: TrainConfig, check_names: bool = True) -> Run:
 
 
 def _describe(run: Run, ready: Prepared) -> None:
-    """Writes what the run is, before its first step; `config.flags` comes last and makes it a run."""
+    """Writes what the run is, before its first step: `config.flags` first, which makes it a run, the manifest last."""
+    files.write_text(run.flags, options.write_flagfile(ready.config))
     run.write_class_names(ready.samples.manifest.class_names)
-    ready.samples.manifest.write(run.manifest)
     files.write_json(run.environment, environment())
     if ready.samples.excluded:
         files.write_csv(run.path / "excluded.csv", ("source", "reason"), ready.samples.excluded)
-    files.write_text(run.flags, options.write_flagfile(ready.config))
+    ready.samples.manifest.write(run.manifest)
 
 
 def _require_same(run: Run, ready: Prepared) -> None:

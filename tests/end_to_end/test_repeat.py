@@ -59,6 +59,18 @@ def test_a_killed_process_resumes_to_the_same_bits(command, tmp_path):
         assert np.array_equal(one, other)
 
 
+def test_a_run_that_was_killed_before_its_first_step_starts_at_step_0(command, tmp_path):
+    """All that was written is `config.flags`."""
+    whole = command("train", *SHORT, "--run_dir=whole", cwd=tmp_path)
+    assert whole.returncode == 0, whole.stderr
+    (tmp_path / "killed").mkdir()
+    (tmp_path / "killed" / "config.flags").write_text((tmp_path / "whole" / "config.flags").read_text())
+    resumed = command("train", "--run_dir=killed", "--resume", cwd=tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "no checkpoint yet: training starts at step 0" in resumed.stdout
+    assert history(tmp_path / "killed") == history(tmp_path / "whole")
+
+
 def test_a_dry_run_writes_nothing(command, tmp_path):
     finished = command("train", "--flagfile=digits.flags", "--dry_run", cwd=tmp_path)
     assert finished.returncode == 0, finished.stderr
