@@ -1,4 +1,4 @@
-"""Affine geometry: turns, shears, zooms and resized crops. In a sequence they become one matrix and one reading.
+"""Turns, shears, zooms, resized crops and perspective: in a sequence they become one map and one reading.
 
 Matrices lead from the result back to the source, in float64: rounded to 256ths of a pixel, a place is then the same
 wherever it is computed.
@@ -89,6 +89,45 @@ def random_resized_crop(
     top = tf.floor(numbers[:, -1] * (view.height - height + 1))
     x, y = width / view.width, height / view.height
     return view.under(linear(x, 0, 0, y, left, top), None, interpolation)
+
+
+@AUGMENTATIONS.register(geometric=True, identity={"distortion": 0})
+def perspective(
+    view: View,
+    draws: Draws,
+    distortion: Annotated[float, Number(0, 0.9)] = 0.3,
+    fill: Colour = 128,
+    interpolation: Interpolation = "bilinear",
+) -> View:
+    """The image seen askew: each corner moves inwards by up to `distortion` of half the height and of half the width."""
+    inwards = tf.cast(draws.uniform(8), tf.float64) * (distortion / 2)
+    across, down = inwards[:, :4], inwards[:, 4:]
+    x, y = np.array([0.0, 1, 1, 0]) + across * [1, -1, -1, 1], np.array([0.0, 0, 1, 1]) + down * [1, 1, -1, -1]
+    pixels = tf.constant(np.diag([1 / view.width, 1 / view.height, 1]))
+    to_square = tf.linalg.inv(pixels) @ adjugate(square_to(x, y)) @ pixels
+    return view.under(to_square, fill, interpolation)
+
+
+def square_to(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+    """The projective matrices that bring the corners (0, 0), (1, 0), (1, 1), (0, 1) to (x, y) (Heckbert 1989, 2.2.3).
+
+    Corners are float64 of shape (batch, 4), matrices of shape (batch, 3, 3).
+    """
+    x0, x1, x2, x3 = tf.unstack(x, axis=1)
+    y0, y1, y2, y3 = tf.unstack(y, axis=1)
+    sum_x, sum_y = x0 - x1 + x2 - x3, y0 - y1 + y2 - y3
+    area = (x1 - x2) * (y3 - y2) - (x3 - x2) * (y1 - y2)
+    g = (sum_x * (y3 - y2) - (x3 - x2) * sum_y) / area
+    h = ((x1 - x2) * sum_y - sum_x * (y1 - y2)) / area
+    entries = (x1 - x0 + g * x1, x3 - x0 + h * x3, x0, y1 - y0 + g * y1, y3 - y0 + h * y3, y0, g, h, tf.ones_like(g))
+    return tf.reshape(tf.stack(entries, axis=1), [-1, 3, 3])
+
+
+def adjugate(matrices: tf.Tensor) -> tf.Tensor:
+    """What is left of the inverse without dividing by the determinant, which projective matrices don't need."""
+    first, second, third = tf.unstack(matrices, axis=1)
+    crossed = (tf.linalg.cross(second, third), tf.linalg.cross(third, first), tf.linalg.cross(first, second))
+    return tf.stack(crossed, axis=2)
 
 
 def linear(xx, xy, yx, yy, x=0, y=0) -> tf.Tensor:

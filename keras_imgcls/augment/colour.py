@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Annotated
 
-import numpy as np
 import tensorflow as tf
 
 from keras_imgcls.augment import levels
@@ -50,7 +49,7 @@ def hue(images: tf.Tensor, draws: Draws, amount: Annotated[float, Number(0, 0.5)
     turn = tf.reshape(amount * (2 * draws.uniform(1) - 1), [-1, 1, 1, 1])
     hues, rest = tf.split(tf.image.rgb_to_hsv(tf.cast(images, tf.float32)), [1, 2], axis=-1)
     turned = tf.image.hsv_to_rgb(tf.concat([tf.math.floormod(hues + turn, 1.0), rest], axis=-1))
-    return _rounded(turned)
+    return levels.rounded(turned)
 
 
 @AUGMENTATIONS.register(identity={"probability": 0}, coloured=True)
@@ -104,22 +103,7 @@ def blur(
     The kernel ends at three of the largest standard deviations, and the border pixels are repeated outside.
     """
     numbers = draws.uniform(2)
-    radius = int(np.ceil(3 * sigma))
-    deviation = tf.maximum(numbers[:, :1] * sigma, 1e-3)
-    kernel = tf.exp(-0.5 * (np.arange(-radius, radius + 1, dtype=np.float32) / deviation) ** 2)
-    kernel /= tf.reduce_sum(kernel, axis=1, keepdims=True)
-    unchanged = np.eye(2 * radius + 1, dtype=np.float32)[radius]
-    kernel = tf.where(numbers[:, 1:] < probability, kernel, unchanged)
-    smooth = tf.cast(images, tf.float32)
-    for axis in (1, 2):
-        size = images.shape[axis]
-        places = np.clip(np.arange(-radius, size + radius), 0, size - 1)
-        padded = tf.gather(smooth, places, axis=axis)
-        taps = tf.split(kernel, 2 * radius + 1, axis=1)
-        smooth = tf.add_n(
-            [tf.reshape(tap, [-1, 1, 1, 1]) * _part(padded, start, size, axis) for start, tap in enumerate(taps)]
-        )
-    return _rounded(smooth)
+    return levels.blurred(images, tf.where(numbers[:, 1] < probability, numbers[:, 0] * sigma, 0.0), sigma)
 
 
 @AUGMENTATIONS.register(identity={"deviation": 0}, rounds=True)
@@ -129,7 +113,7 @@ def noise(images: tf.Tensor, draws: Draws, deviation: Annotated[float, Number(0,
     strength = tf.reshape(draws.uniform(1) * deviation, [-1, 1, 1, 1])
     uniform = draws.uniform(height * width * channels) + 2.0**-25  # within (0, 1)
     normal = tf.reshape(tf.math.ndtri(uniform), [-1, height, width, channels])
-    return _rounded(tf.cast(images, tf.float32) + strength * normal)
+    return levels.rounded(tf.cast(images, tf.float32) + strength * normal)
 
 
 def sometimes(operation: Callable, images: tf.Tensor, draws: Draws, probability: float) -> tf.Tensor:
@@ -158,11 +142,3 @@ def each(chosen: tf.Tensor, operations: list[Callable], images: tf.Tensor, *numb
 def _factors(draws: Draws, amount: float) -> tf.Tensor:
     low = max(0.0, 1 - amount)
     return low + (1 + amount - low) * draws.uniform(1)[:, 0]
-
-
-def _part(images: tf.Tensor, start: int, size: int, axis: int) -> tf.Tensor:
-    return images[:, start : start + size] if axis == 1 else images[:, :, start : start + size]
-
-
-def _rounded(numbers: tf.Tensor) -> tf.Tensor:
-    return tf.cast(tf.clip_by_value(tf.round(numbers), 0, 255), tf.uint8)

@@ -106,3 +106,26 @@ def equalized(images: tf.Tensor) -> tf.Tensor:
     step = (height * width - last) // 255
     spread = (tf.cumsum(counts, axis=-1, exclusive=True) + step // 2) // tf.maximum(step, 1)
     return looked_up(images, tf.cast(tf.where(step > 0, tf.minimum(spread, 255), LEVELS), tf.uint8))
+
+
+def blurred(images: tf.Tensor, deviations: tf.Tensor, largest: float) -> tf.Tensor:
+    """A Gaussian blur of a standard deviation for each sample, pixels, 0 to `largest`; border pixels go on outside.
+
+    The kernel ends at three times `largest`. In float32, where Pillow composes three box blurs.
+    """
+    radius = int(np.ceil(3 * largest))
+    deviations = tf.maximum(deviations, 1e-3)[:, None]  # so narrow a bell is one pixel
+    kernels = tf.exp(-0.5 * (np.arange(-radius, radius + 1, dtype=np.float32) / deviations) ** 2)
+    kernels /= tf.reduce_sum(kernels, axis=1, keepdims=True)
+    taps = [tf.reshape(tap, [-1, 1, 1, 1]) for tap in tf.split(kernels, 2 * radius + 1, axis=1)]
+    smooth = tf.cast(images, tf.float32)
+    for axis in (1, 2):
+        places = np.arange(images.shape[axis])
+        shifts = [np.clip(places + shift, 0, len(places) - 1) for shift in range(-radius, radius + 1)]
+        smooth = tf.add_n([tap * tf.gather(smooth, at, axis=axis) for tap, at in zip(taps, shifts, strict=True)])
+    return rounded(smooth)
+
+
+def rounded(numbers: tf.Tensor) -> tf.Tensor:
+    """Numbers as grey levels: rounded and cut to 0 … 255."""
+    return tf.cast(tf.clip_by_value(tf.round(numbers), 0, 255), tf.uint8)

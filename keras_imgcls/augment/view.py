@@ -1,9 +1,9 @@
 """The view: geometric operations, however many, become one map, which is read once.
 
 A geometric operation moves no pixels. It adds to a `View` a way from places in its result back to places in its input:
-index maps of rows and of columns (shifts, crops, flips) or an affine matrix. Index maps alone are an exact gather.
-With a matrix among them, places are 256ths of a pixel and four neighbours are weighed (bilinear), by numbers that
-float32 holds exactly: eager, graph, XLA, host and device give the same grey levels.
+index maps of rows and of columns (shifts, crops, flips), or a matrix, affine or projective. Index maps alone are an
+exact gather. With a matrix among them, places are 256ths of a pixel and four neighbours are weighed (bilinear), by
+numbers that float32 holds exactly: eager, graph, XLA, host and device give the same grey levels.
 """
 
 from collections.abc import Callable
@@ -52,11 +52,11 @@ class View:
         return View(self.images, (*self._maps, (rows, columns)), self._fill if fill is None else fill, self._nearest)
 
     def under(self, matrix: tf.Tensor, fill: Colour | None, interpolation: str = "bilinear") -> "View":
-        """This view after one more operation, an affine one.
+        """This view after one more operation, an affine or a projective one.
 
         Args:
-            matrix: from (x, y, 1) in the operation's result to (x, y) in its input, float64 of shape (batch, 2, 3). The
-                centre of the first pixel is at (0.5, 0.5).
+            matrix: from (x, y, 1) in the operation's result to (x, y) in its input, float64 of shape (batch, 2, 3), or
+                to (x, y, 1) times some number, (batch, 3, 3). The centre of the first pixel is at (0.5, 0.5).
             fill: the colour of pixels whose centre comes from outside, as in Pillow; None where none does.
             interpolation: `bilinear` or `nearest`.
         """
@@ -65,7 +65,7 @@ class View:
         if (fill is not None and self._fill not in (None, fill)) or (matrices and nearest != self._nearest):
             return View(self.pixels()).under(matrix, fill, interpolation)
         maps = self._maps
-        if maps and tf.is_tensor(maps[-1]):
+        if maps and tf.is_tensor(maps[-1]) and maps[-1].shape[1] == matrix.shape[1] == 2:
             maps, matrix = maps[:-1], composed(maps[-1], matrix)
         return View(self.images, (*maps, matrix), self._fill if fill is None else fill, nearest)
 
@@ -91,7 +91,7 @@ class View:
             if not tf.is_tensor(step):
                 places = [self._mapped(*parts, unit) for parts in zip(step, places, sizes, strict=True)]
                 continue
-            places = _followed(step, *places, unit)
+            places = (_followed if step.shape[1] == 2 else _projected)(step, *places, unit)
             unit = UNIT
             if number and self._fill is not None:
                 places = [tf.where(_inside(p, n, unit), p, FAR) for p, n in zip(places, sizes, strict=True)]
@@ -140,6 +140,20 @@ def _followed(matrix: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor, unit: int)
             fine = _rounded(across + down, tf.minimum(rows, columns), unit)
         result.append(tf.bitwise.right_shift(fine, 8))
     return result
+
+
+def _projected(matrix: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor, unit: int) -> list[tf.Tensor]:
+    """Rows and columns before a projective operation, in `UNIT`s: int32 of shape (batch, places)."""
+    if unit == 1:
+        rows, columns = (tf.repeat(rows, columns.shape[1], axis=1), tf.tile(columns, [1, rows.shape[1]]))
+    y, x = (tf.cast(places, tf.float64) / unit + 0.5 for places in (rows, columns))
+    by_x, by_y, shift = (matrix[:, :, part, None] for part in range(3))
+    across, down, depth = tf.unstack(by_x * x[:, None] + by_y * y[:, None] + shift, axis=1)
+    seen = tf.where(depth > 1e-9, tf.minimum(rows, columns), FAR)  # not what lies behind the eye
+    depth = tf.maximum(depth, 1e-9)
+    # Ties are rounded up by more than arithmetic errs, so that they are wherever they are computed.
+    places = (tf.floor((part / depth - 0.5) * UNIT + 0.5 + 1e-6) for part in (down, across))
+    return [_rounded(part, seen, unit) for part in places]
 
 
 def _rounded(numbers: tf.Tensor, places: tf.Tensor, unit: int) -> tf.Tensor:

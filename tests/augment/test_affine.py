@@ -211,3 +211,50 @@ def test_a_sequence_is_read_once():
     graph = tf.function(augment).get_concrete_function(image, labels, ids, tf.TensorSpec([], tf.int64)).graph
     kinds = [operation.type for operation in graph.get_operations()]
     assert kinds.count("GatherNd") == 4  # the four neighbours
+
+
+def corners(count=COUNT):
+    """Corners of the unit square, each moved inwards or outwards a little: float64 of shape (count, 4), x and y."""
+    moves = np.random.default_rng(2).uniform(-0.2, 0.3, (2, count, 4))
+    return moves[0] * [1, -1, -1, 1] + [0, 1, 1, 0], moves[1] * [1, 1, -1, -1] + [0, 0, 1, 1]
+
+
+def test_a_projective_matrix_brings_the_square_to_the_corners():
+    x, y = corners()
+    matrices = affine.square_to(tf.constant(x), tf.constant(y)).numpy()
+    places = matrices @ np.array([[0, 1, 1, 0], [0, 0, 1, 1], [1, 1, 1, 1]])
+    np.testing.assert_allclose(places[:, 0] / places[:, 2], x, atol=1e-12)
+    np.testing.assert_allclose(places[:, 1] / places[:, 2], y, atol=1e-12)
+    back = affine.adjugate(tf.constant(matrices)).numpy() @ matrices
+    np.testing.assert_allclose(back / back[:, 2:, 2:], np.broadcast_to(np.eye(3), back.shape), atol=1e-12)
+
+
+@pytest.mark.parametrize(("how", "resample"), [("bilinear", Image.BILINEAR), ("nearest", Image.NEAREST)])
+def test_perspective_reads_as_pillow_does(how, resample):
+    images, pixels = pictures(), np.diag([1 / WIDTH, 1 / HEIGHT, 1])
+    x, y = corners()
+    square = affine.adjugate(affine.square_to(tf.constant(x), tf.constant(y))).numpy()
+    matrices = np.linalg.inv(pixels) @ square @ pixels
+    matrices /= matrices[:, 2:, 2:]
+    ours = View(tf.constant(images)).under(tf.constant(matrices), 77, how).pixels().numpy()
+    expected = np.stack([
+        np.asarray(Image.fromarray(image).transform(
+            (WIDTH, HEIGHT), Image.PERSPECTIVE, tuple(matrix.ravel()[:8]), resample, fillcolor=(77,) * 3
+        ))
+        for image, matrix in zip(images, matrices, strict=True)
+    ])  # fmt: skip
+    assert_alike(ours, expected, share=0.02)
+
+
+def test_perspective_and_a_turn_are_one_reading():
+    """Both orders, against two readings in turn: alike but for the second interpolation of the latter."""
+    images = pictures()
+    for spec in ("perspective(0.3)|rotate(20)", "rotate(20)|perspective(0.3)"):
+        once = run(spec, images).astype(int)
+        ids = tf.range(COUNT, dtype=tf.int64)
+        steps = [sequence._step(call, 5, number) for number, call in enumerate(sequence.parse_sequence(spec))]
+        twice = tf.constant(images)
+        for step in steps:
+            twice = step.operation(View(twice), Draws(step.key, ids, 2), **step.arguments).pixels()
+        difference = np.abs(once - twice.numpy()).max(axis=-1)
+        assert np.median(difference) <= 4 and (difference > 40).mean() < 0.08
