@@ -1,7 +1,8 @@
 """Mixing: an image takes a part of its neighbour in the batch, and its label the same part of the neighbour's.
 
 The neighbour is the sample before it in the batch (the last one for the first): epochs are in random order, so that it
-is a random one, whoever mixes. How much is taken depends on seed, epoch and id alone, as all augmentation does.
+is a random one, whoever mixes. How much is taken depends on seed, epoch and id alone, as all augmentation does; where it
+is drawn once per batch, on the id of the batch' first sample.
 """
 
 from collections.abc import Callable
@@ -12,12 +13,13 @@ import tensorflow as tf
 
 from keras_imgcls.augment.randomness import Draws, stream
 from keras_imgcls.core import arguments
-from keras_imgcls.core.arguments import Number
+from keras_imgcls.core.arguments import Choice, Number
 from keras_imgcls.core.registry import MIXES
 from keras_imgcls.core.spec import Call, parse_choice
 
 Mix = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, int | tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 Alpha = Annotated[float, Number(0.01, 10)]
+Per = Annotated[str, Choice(("sample", "batch"))]
 
 SHARES = 2**16  # a share times a level has 24 bits: exact in float32
 FIRST_STREAM = 2**31  # the operations of a sequence have those from 0 on
@@ -25,19 +27,19 @@ QUANTILES = 2**12
 
 
 @MIXES.register
-def mixup(images: tf.Tensor, draws: Draws, alpha: Alpha = 0.2) -> tf.Tensor:
+def mixup(images: tf.Tensor, draws: Draws, alpha: Alpha = 0.2, per: Per = "sample") -> tf.Tensor:
     """The weighted mean of both images; the weight is of Beta(alpha, alpha) (Zhang et al. 2018)."""
-    return tf.reshape(beta(draws.uniform(1)[:, 0], alpha), [-1, 1, 1])
+    return tf.reshape(beta(_drawn(draws, per).uniform(1)[:, 0], alpha), [-1, 1, 1])
 
 
 @MIXES.register
-def cutmix(images: tf.Tensor, draws: Draws, alpha: Alpha = 1.0) -> tf.Tensor:
+def cutmix(images: tf.Tensor, draws: Draws, alpha: Alpha = 1.0, per: Per = "sample") -> tf.Tensor:
     """A box of the image is the neighbour's; the rest's share of the area is of Beta(alpha, alpha) (Yun et al. 2019).
 
     The box is cut at the border, and the label's share is that of the pixels which are left.
     """
     _, height, width, _ = images.shape
-    numbers = draws.uniform(3)
+    numbers = _drawn(draws, per).uniform(3)
     side = tf.sqrt(1 - beta(numbers[:, 0], alpha))
     rows = _outside(numbers[:, 1], side, height)
     columns = _outside(numbers[:, 2], side, width)
@@ -48,7 +50,8 @@ def build_mix(spec: str, seed: int, off_epoch: int = 0) -> Mix | None:
     """The function `(images, labels, ids, epoch) -> (images, labels)` that `spec` describes; None for `none`.
 
     It takes and gives images uint8 of shape (batch, height, width, channels) and labels float32 of shape (batch,
-    classes), one-hot or multi-hot. Under `choice(a, b)` each sample draws which of them is done to it.
+    classes), one-hot or multi-hot. Under `choice(a, b)` each sample draws which of them is done to it, or the batch does
+    where both are drawn per batch.
 
     Args:
         spec: `none`, a mix such as `mixup(0.2)`, or `choice(mixup(0.2), cutmix(1.0))`.
@@ -60,13 +63,18 @@ def build_mix(spec: str, seed: int, off_epoch: int = 0) -> Mix | None:
     """
     if spec.strip() in ("", "none"):
         return None
-    parts = [_bound(call) for call in parse_choice(spec)]
+    parts, per = zip(*map(_bound, parse_choice(spec)), strict=True)
+    choice_per = "batch" if set(per) == {"batch"} else "sample"
     keys = [stream(seed, FIRST_STREAM + number) for number in range(len(parts) + 1)]
 
     def mix(images, labels, ids, epoch):
         draws = [Draws(key, ids, epoch) for key in keys]
         kept = [part(images, own) for part, own in zip(parts, draws[1:], strict=True)]
-        kept = kept[0] if len(kept) == 1 else _chosen(kept, draws[0].integers(0, len(parts) - 1), images.shape)
+        kept = (
+            kept[0]
+            if len(kept) == 1
+            else _chosen(kept, _drawn(draws[0], choice_per).integers(0, len(parts) - 1), images.shape)
+        )
         if off_epoch:
             kept = tf.cast(kept, tf.float32)
             kept = tf.where(tf.cast(epoch, tf.int64) < off_epoch, kept, tf.ones_like(kept))
@@ -137,7 +145,12 @@ def _selected(kept: tf.Tensor, images: tf.Tensor, neighbours: tf.Tensor) -> tf.T
     return tf.reshape(tf.where(own, tf.reshape(images, lines), tf.reshape(neighbours, lines)), [-1, *images.shape[1:]])
 
 
-def _bound(call: Call) -> Callable:
+def _drawn(draws: Draws, per: str) -> Draws:
+    return draws.of_the_first() if per == "batch" else draws
+
+
+def _bound(call: Call) -> tuple[Callable, str]:
+    """The mix with its arguments, and whether it is drawn per sample or per batch."""
     function = MIXES.get(MIXES.check(call).name)
     given = arguments.bind(function, call, hidden=2)
-    return lambda images, draws: function(images, draws, **given)
+    return lambda images, draws: function(images, draws, **given), given.get("per", "sample")

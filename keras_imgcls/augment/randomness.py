@@ -76,3 +76,7 @@ class Draws:
     def in_epoch(self, epoch: int) -> "Draws":
         """The same operation's numbers of another epoch, from the first draw on."""
         return Draws(self._key, self.ids, epoch)
+
+    def of_the_first(self) -> "Draws":
+        """Numbers that the whole batch shares: those of its first sample."""
+        return Draws(self._key, tf.zeros_like(self.ids) + self.ids[:1], self.epoch)

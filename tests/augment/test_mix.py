@@ -12,7 +12,9 @@ from keras_imgcls.core.errors import UserError
 from keras_imgcls.core.registry import MIXES
 
 COUNT = 64
-SPECS = ("mixup", "mixup(1.0)", "cutmix", "choice(mixup(0.2), cutmix(1.0))")
+PER_BATCH = ("mixup(1.0, per='batch')", "cutmix(per='batch')", "choice(mixup(per='batch'), cutmix(per='batch'))")
+PER_SAMPLE = ("mixup", "mixup(1.0)", "cutmix", "choice(mixup(0.2), cutmix(1.0))")
+SPECS = (*PER_SAMPLE, *PER_BATCH)
 IMAGES = np.random.default_rng(0).integers(0, 256, (COUNT, 12, 10, 3), dtype=np.uint8)
 ONE_HOT = np.eye(5, dtype=np.float32)[np.arange(COUNT) % 5]
 MULTI_HOT = np.random.default_rng(1).integers(0, 2, (COUNT, 5)).astype(np.float32)
@@ -91,7 +93,7 @@ def test_host_device_graph_and_xla_agree(spec):
     assert np.array_equal(next(iter(dataset))[0], expected[0])
 
 
-@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize("spec", PER_SAMPLE)
 def test_how_much_depends_on_seed_epoch_and_id_alone(spec):
     kept = shares(spec)
     assert np.array_equal(shares(spec), kept)
@@ -121,7 +123,7 @@ def test_no_mix_is_none():
         ("mixpu", "Unknown mix 'mixpu'. Did you mean 'mixup'? Known: cutmix, mixup."),
         ("choice(mixup, cutmax(1))", "Unknown mix 'cutmax'. Did you mean 'cutmix'?"),
         ("mixup(0)", "mixup's alpha is a number from 0.01 to 10; received 0."),
-        ("cutmix(beta=1)", "cutmix has no argument 'beta'. It takes: alpha."),
+        ("cutmix(beta=1)", "cutmix has no argument 'beta'. It takes: alpha, per."),
         ("choice(0.2)", "Expected a choice such as 'choice(mixup(0.2), cutmix(1.0))', received 'choice(0.2)'."),
         ("choice", "Expected a choice such as 'choice(mixup(0.2), cutmix(1.0))', received 'choice'."),
         ("mixup|cutmix", "Expected one name such as"),
@@ -135,3 +137,17 @@ def test_bad_specs_are_told_at_once(spec, message):
 def test_names_are_known_without_an_import():
     assert MIXES.names() == ["cutmix", "mixup"]
     assert all(MIXES.summary(name) for name in MIXES.names())
+
+
+@pytest.mark.parametrize("spec", PER_BATCH)
+def test_per_batch_all_samples_share_one_draw(spec):
+    """And another batch, or another epoch, has another one."""
+    drawn = [shares(spec, epoch=epoch, ids=IDS + shift) for epoch, shift in ((1, 0), (2, 0), (1, 7))]
+    for kept in drawn:
+        assert np.ptp(kept, axis=0).max() <= 1 / 255  # a mean of levels is rounded one way, another the other
+    assert len({kept[0].tobytes() for kept in drawn}) == 3
+
+
+def test_a_choice_per_batch_takes_each_in_turn():
+    kinds = {len(np.unique(shares(PER_BATCH[-1], epoch=epoch)[0])) for epoch in range(12)}
+    assert kinds == {1, 2}  # one share for all pixels, or a box
