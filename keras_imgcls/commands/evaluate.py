@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keras_imgcls import startup
+from keras_imgcls.core import config as config_module
 from keras_imgcls.core.config import EvaluateConfig
 from keras_imgcls.core.console import Progress, note, warn
 from keras_imgcls.core.errors import UserError
@@ -44,7 +45,10 @@ def _evaluated(config: EvaluateConfig) -> tuple[str, "Evaluation", Path]:
     run = open_run(config.run_dir)
     require_folder_name(config.name)
     load_plugins(config.plugin or run.config.plugin)
+    tta = config.tta or run.config.tta
+    config_module.check_tta(tta)
     startup.tensorflow(config.tensorflow_log)
+    from keras_imgcls.augment import test_time
     from keras_imgcls.evaluation import held_out, report
     from keras_imgcls.inference.predictor import load_run
 
@@ -62,7 +66,8 @@ def _evaluated(config: EvaluateConfig) -> tuple[str, "Evaluation", Path]:
             warn(f"{seen:,} of {len(ids):,} images have names of training images: if they are those, it is no test.")
     folder = run.evaluation / (config.name or name)
     batches = _shown(held_out.batches(run, samples, ids, config.batch_size), len(ids))
-    return f"{samples.name}, {split}", report.evaluate_split(model, batches, samples, split, folder), folder
+    views = test_time.build(tta, config.tta_views if config.tta else run.config.tta_views, run.config.seed)
+    return f"{samples.name}, {split}", report.evaluate_split(model, batches, samples, split, folder, views), folder
 
 
 def _shown(batches: Iterable[tuple], images: int) -> Iterator[tuple]:

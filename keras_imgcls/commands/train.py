@@ -61,11 +61,7 @@ def summarize(finished: Run) -> None:
     """Prints the numbers of a finished run and the commands that come next."""
     metrics = finished.read_metrics()
     training = metrics["training"]
-    rows = [
-        (f"{split} accuracy", _accuracy(metrics[split]), f"{metrics[split]['count']:,} images")
-        for split in ("test", "validation")
-        if split in metrics
-    ]
+    rows = [row for split in ("test", "validation") if split in metrics for row in _accuracies(split, metrics[split])]
     rows += [
         ("training time", duration(training["seconds"]), f"{training['epochs']} epochs"),
         ("training speed", f"{training['images_per_second']:,.0f} images/s", ""),
@@ -77,6 +73,11 @@ def summarize(finished: Run) -> None:
         note(f"  {command(verb, flag, *more)}")
 
 
-def _accuracy(metrics: dict) -> str:
-    low, high = metrics["accuracy_low"], metrics["accuracy_high"]
-    return f"{metrics['accuracy']:.2%} (95 % interval {low:.2%} to {high:.2%})"
+def _accuracies(split: str, metrics: dict) -> list[tuple[str, str, str]]:
+    """The accuracy of a split, and that with test-time augmentation where it was asked for."""
+    rows = []
+    for name, remark in (("accuracy", f"{metrics['count']:,} images"), ("tta_accuracy", "test-time augmentation")):
+        if name in metrics:
+            low, high = metrics[f"{name}_low"], metrics[f"{name}_high"]
+            rows.append((f"{split} accuracy", f"{metrics[name]:.2%} (95 % interval {low:.2%} to {high:.2%})", remark))
+    return rows

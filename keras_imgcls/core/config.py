@@ -49,6 +49,8 @@ class AugmentOptions:
 class TrainingOptions:
     """Training."""
 
+    tta: str = option("none", "Test-time augmentation, told beside the plain accuracy: none, mirror, mirror_shift, or a sequence as for --augment.")
+    tta_views: int = option(8, "How many draws of a --tta sequence are averaged.", low=1, high=1000)
     mix: str = option("none", "Images and labels of two samples in one: none, mixup(0.2), cutmix(1.0), or choice(mixup(0.2), cutmix(1.0)).")
     mix_off_epoch: int = option(0, "Epoch from which nothing is mixed any more, counted from 1. 0: never off.", low=0)
 
@@ -101,6 +103,8 @@ class EvaluateConfig:
     split: str = option("test", "The split to look at.", choices=("test", "validation", "train"))
     dataset: str = option("", "Another dataset than the run's; its classes are joined by name.")
     data_dir: str = option("", "Another folder than the run's.")
+    tta: str = option("", "Test-time augmentation, told beside the plain accuracy: none, mirror, mirror_shift, or a sequence. Empty: as in training.")
+    tta_views: int = option(8, "How many draws of a --tta sequence are averaged.", low=1, high=1000)
     name: str = option("", "Folder of the results below RUN/evaluation. Empty: the split, or the folder's name.")
     on_bad_image: str = option("error", "What to do with files that can't be decoded.", choices=("error", "exclude"))
     batch_size: int = option(256, "Images per step.", low=1)
@@ -162,6 +166,7 @@ class ModelsConfig:
 # fmt: on
 
 AUGMENT_PRESETS = ("none", "light", "standard", "strong")
+TTA_PRESETS = ("none", "mirror", "mirror_shift")
 
 
 def check(config: TrainConfig | PreviewConfig) -> None:
@@ -182,7 +187,15 @@ def check(config: TrainConfig | PreviewConfig) -> None:
         _check_training(config)
 
 
+def check_tta(spec: str) -> None:
+    """Raises UserError, with the nearest valid name, where `spec` is no test-time augmentation."""
+    if spec not in TTA_PRESETS:
+        for call in parse_sequence(spec):
+            AUGMENTATIONS.check(call)
+
+
 def _check_training(config: TrainConfig) -> None:
+    check_tta(config.tta)
     for registry, value in (
         (MODELS, config.model), (OPTIMIZERS, config.optimizer), (SCHEDULES, config.schedule), (LOSSES, config.loss),
     ):  # fmt: skip

@@ -33,6 +33,7 @@ class Evaluation:
         labels: float32 of shape (n, k), one-hot; soft labels count as their largest class, and as they are in the loss.
         logits: float32 of shape (n, k).
         excluded: files of the dataset that can't be decoded and so are in none of the numbers.
+        tta_logits: float32 of shape (n, k), means over views of each image, where test-time augmentation was asked for.
     """
 
     class_names: tuple[str, ...]
@@ -40,6 +41,7 @@ class Evaluation:
     labels: np.ndarray
     logits: np.ndarray
     excluded: int = 0
+    tta_logits: np.ndarray | None = None
 
     @property
     def count(self) -> int:
@@ -78,6 +80,11 @@ class Evaluation:
         return wilson(int(self.correct.sum()), self.count)
 
     @property
+    def tta_correct(self) -> np.ndarray | None:
+        """Whether each sample is predicted right with test-time augmentation, bool of shape (n,)."""
+        return None if self.tta_logits is None else self.truth == self.tta_logits.argmax(axis=1)
+
+    @property
     def top5_accuracy(self) -> float | None:
         """The fraction whose class is among the five most probable; None where there are five classes or fewer."""
         if len(self.class_names) <= 5:
@@ -112,13 +119,21 @@ class Evaluation:
     def summary(self) -> dict[str, Any]:
         """What `metrics.json` of a run holds for a split; rates are fractions."""
         low, high = self.accuracy_interval
-        return {
+        found = {
             "accuracy": self.accuracy,
             "accuracy_low": low,
             "accuracy_high": high,
             "loss": self.loss,
             "count": self.count,
         }
+        if self.tta_correct is not None:
+            low, high = wilson(int(self.tta_correct.sum()), self.count)
+            found |= {
+                "tta_accuracy": float(self.tta_correct.mean()),
+                "tta_accuracy_low": low,
+                "tta_accuracy_high": high,
+            }
+        return found
 
 
 def evaluate_predictions(
@@ -127,6 +142,7 @@ def evaluate_predictions(
     class_names: Iterable[str],
     ids: np.ndarray | None = None,
     excluded: int = 0,
+    tta_logits: np.ndarray | None = None,
 ) -> Evaluation:
     """The evaluation of `logits` against `labels`, both float of shape (n, k); ids are row numbers unless given.
 
@@ -141,10 +157,12 @@ def evaluate_predictions(
         raise ValueError(f"Expected logits and labels of shape {expected}, received {logits.shape}, {labels.shape}.")
     if not len(logits):
         raise UserError("There are no images to evaluate.")
+    if tta_logits is not None and tta_logits.shape != expected:
+        raise ValueError(f"Expected logits over views of shape {expected}, received {tta_logits.shape}.")
     broken = int((~np.isfinite(logits)).any(axis=1).sum())
     if broken:
         raise UserError(f"The model's outputs are not finite numbers for {broken:,} of {len(logits):,} images.")
-    return Evaluation(class_names, ids, labels, logits, excluded)
+    return Evaluation(class_names, ids, labels, logits, excluded, tta_logits)
 
 
 def evaluate(
@@ -152,6 +170,7 @@ def evaluate(
     batches: Iterable[tuple],
     class_names: Iterable[str],
     excluded: int = 0,
+    tta_logits_of: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
 ) -> Evaluation:
     """The evaluation of a model on batches, each sample counted once.
 
@@ -160,18 +179,24 @@ def evaluate(
         batches: `(images, labels, ids)`, as `data.pipeline.batches` gives them.
         class_names: the names of the k classes.
         excluded: how many files of the dataset can't be decoded.
+        tta_logits_of: images and ids to the means of the logits over several views; None: no test-time augmentation.
 
     Raises:
         UserError: there are no samples, or the model's outputs are not finite.
     """
-    logits, labels, ids = [], [], []
+    logits, labels, ids, tta_logits = [], [], [], []
     for batch_images, batch_labels, batch_ids in batches:
         logits.append(np.asarray(logits_of(np.asarray(batch_images))))
         labels.append(np.asarray(batch_labels))
         ids.append(np.asarray(batch_ids))
+        if tta_logits_of:
+            tta_logits.append(np.asarray(tta_logits_of(np.asarray(batch_images), ids[-1])))
     if not logits:
         raise UserError("There are no images to evaluate.")
     every_id = np.concatenate(ids)
     if len(np.unique(every_id)) != len(every_id):
         raise ValueError("A sample came twice: evaluation wants each sample once.")
-    return evaluate_predictions(np.concatenate(logits), np.concatenate(labels), class_names, every_id, excluded)
+    over_views = np.concatenate(tta_logits) if tta_logits else None
+    return evaluate_predictions(
+        np.concatenate(logits), np.concatenate(labels), class_names, every_id, excluded, over_views
+    )

@@ -3,13 +3,14 @@
 import csv
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
+from keras_imgcls.augment.test_time import Views
 from keras_imgcls.core import files
 from keras_imgcls.core.console import table
 from keras_imgcls.data.samples import Samples
@@ -21,7 +22,12 @@ LISTED = 50  # up to so many classes are all printed
 
 
 def evaluate_split(
-    model: keras.Model, batches: Iterable[tuple], samples: Samples, split: str, folder: Path
+    model: keras.Model,
+    batches: Iterable[tuple],
+    samples: Samples,
+    split: str,
+    folder: Path,
+    views: Views | None = None,
 ) -> Evaluation:
     """The evaluation of `model` on some of `samples`, written to `folder`.
 
@@ -31,16 +37,27 @@ def evaluate_split(
         samples: the dataset.
         split: what the batches are, for the report.
         folder: `RUN/evaluation/NAME`.
+        views: of test-time augmentation, whose accuracy is told beside the plain one; None: not asked for.
 
     Raises:
         UserError: there are no images, the model's outputs are not finite, or a file can't be written.
     """
     answer = serving.freeze(model)
-    evaluation = evaluate(
-        lambda images: answer(images)[0].numpy(), batches, samples.manifest.class_names, len(samples.excluded)
-    )
+
+    def logits(images: np.ndarray) -> np.ndarray:
+        return answer(images)[0].numpy()
+
+    over_views = None if views is None else _mean_over(views, logits)
+    evaluation = evaluate(logits, batches, samples.manifest.class_names, len(samples.excluded), over_views)
     write(folder, evaluation, samples.manifest.sources[evaluation.ids], {"dataset": samples.name, "split": split})
     return evaluation
+
+
+def _mean_over(views: Views, logits: Callable) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    def mean(images: np.ndarray, ids: np.ndarray) -> np.ndarray:
+        return sum(weight * logits(seen) for weight, seen in zip(views.weights, views.of(images, ids), strict=True))
+
+    return mean
 
 
 def write(folder: Path, evaluation: Evaluation, sources: Sequence[str], about: dict[str, Any]) -> None:
@@ -101,6 +118,10 @@ def text(evaluation: Evaluation) -> str:
         ("loss", f"{evaluation.loss:.4f}", "cross-entropy, nats"),
         ("images", f"{evaluation.count:,}", f"{evaluation.excluded:,} excluded" if evaluation.excluded else ""),
     ]
+    if evaluation.tta_correct is not None:
+        found = evaluation.summary()
+        interval = f"95 % interval {found['tta_accuracy_low']:.2%} to {found['tta_accuracy_high']:.2%}"
+        rows.insert(1, ("with test-time augmentation", f"{found['tta_accuracy']:.2%}", interval))
     if evaluation.top5_accuracy is not None:
         rows.insert(1, ("top-5 accuracy", f"{evaluation.top5_accuracy:.2%}", ""))
     scores = list(evaluation.per_class)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
+from keras_imgcls.augment import test_time
 from keras_imgcls.core import config as config_module
 from keras_imgcls.core import files, options
 from keras_imgcls.core import run as run_module
@@ -124,10 +125,11 @@ def _sheet(ready: Prepared) -> np.ndarray:
 
 def _metrics(run: Run, ready: Prepared, outcome: Outcome) -> dict:
     results = {}
+    views = test_time.build(ready.config.tta, ready.config.tta_views, ready.config.seed)
     for split in ("test", "validation"):
         batches = _batches(ready, split)
         if batches is not None:
             results[split] = evaluate_split(
-                ready.model, batches, ready.samples, split, run.evaluation / split
+                ready.model, batches, ready.samples, split, run.evaluation / split, views
             ).summary()
     return {**results, "training": outcome.summary(), "excluded": len(ready.samples.excluded)}

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from keras_imgcls.augment import test_time
 from keras_imgcls.data.manifest import Manifest, one_hot
 from keras_imgcls.data.samples import Samples
 from keras_imgcls.evaluation import report
@@ -95,3 +96,20 @@ def test_a_split_is_evaluated_by_the_model_itself(tmp_path):
     assert evaluation.accuracy == 24 / 30
     assert json.loads((tmp_path / "test" / "metrics.json").read_text())["excluded"] == 1
     assert [row[4] for row in read(tmp_path / "test" / "predictions.csv")[1:]] == ["false"] * 6 + ["true"] * 24
+
+
+def test_test_time_augmentation_is_told_beside_the_plain_accuracy(tmp_path):
+    """Labels are what the mean over the image and its mirror image says, computed here by Keras itself."""
+    model, images = make_model(), digits(30)
+    logits = (model.predict(images, verbose=0) + model.predict(images[:, :, ::-1], verbose=0)) / 2
+    assert (logits.argmax(axis=1) != model.predict(images, verbose=0).argmax(axis=1)).any()
+    labels = one_hot(logits.argmax(axis=1), 10)
+    manifest = Manifest(
+        np.array([f"x[{index}]" for index in range(30)]), labels, np.array(["test"] * 30), (*"abcdefghij",)
+    )
+    batches = [(images, labels, np.arange(30))]
+    views = test_time.build("mirror", 1, 0)
+    evaluation = report.evaluate_split(model, batches, Samples("x", manifest, images), "test", tmp_path, views)
+    found = json.loads((tmp_path / "metrics.json").read_text())
+    assert found["tta_accuracy"] == 1 and found["tta_accuracy_low"] < 1 and found["accuracy"] < 1
+    assert "with test-time augmentation" in report.text(evaluation)
