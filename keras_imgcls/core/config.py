@@ -42,6 +42,7 @@ class AugmentOptions:
     """Augmentation."""
 
     augment: str = option("standard", "none, light, standard, strong (mirror images only where those keep the class), or a sequence such as 'pad_crop(4)|flip|cutout(8)'.")
+    mirror_images: str = option("auto", "Whether the presets mirror images. auto: not where that may change the class (digits, letters, signs; classes called by numbers, or left and right).", choices=("auto", "on", "off"))
     augment_on: str = option("auto", "Where augmentation runs; the pixels are the same. auto: on a GPU where there is one.", choices=("auto", "host", "device"))
 
 

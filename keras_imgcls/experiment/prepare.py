@@ -13,6 +13,7 @@ import tensorflow as tf
 from keras_imgcls.augment import mix, presets, sequence
 from keras_imgcls.core import config as config_module
 from keras_imgcls.core.config import DataOptions, TrainConfig
+from keras_imgcls.core.console import note
 from keras_imgcls.core.errors import UserError
 from keras_imgcls.data import order, pipeline, readers
 from keras_imgcls.data.samples import Samples
@@ -100,7 +101,12 @@ def settle_data(config: Any, samples: Samples) -> Any:
         changes["data_dir"] = str(Path(config.data_dir).expanduser().resolve())
     if config.augment_on == "auto":
         changes["augment_on"] = "device" if tf.config.list_physical_devices("GPU") else "host"
-    changes["augment"] = presets.resolve(config.augment, changes["image_size"], samples.mirrored) or "none"
+    mirrored = samples.mirrored if config.mirror_images == "auto" else config.mirror_images == "on"
+    changes["augment"] = presets.resolve(config.augment, changes["image_size"], mirrored) or "none"
+    if config.augment not in ("none", changes["augment"]) and not mirrored and config.mirror_images == "auto":
+        note(
+            f"No mirror images: they may change the class in {samples.name}. --mirror_images=on makes them all the same."
+        )
     return config_module.replace(config, **changes)
 
 

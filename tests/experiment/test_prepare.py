@@ -130,3 +130,19 @@ def test_validation_is_what_keras_says(ready):
 
 def test_no_validation_split_gives_no_numbers():
     assert prepare.validator(None, None)() == {}
+
+
+@pytest.mark.parametrize(
+    ("augment", "mirror_images", "expected", "said"),
+    [
+        ("standard", "auto", "pad_crop(1)", True),
+        ("standard", "on", "pad_crop(1)|flip", False),
+        ("standard", "off", "pad_crop(1)", False),
+        ("none", "auto", "none", False),
+        ("flip", "auto", "flip", False),
+    ],
+)
+def test_digits_are_not_mirrored_and_that_is_said(ready, capsys, augment, mirror_images, expected, said):
+    config = dataclasses.replace(ready.config, augment=augment, mirror_images=mirror_images)
+    assert prepare.settle_data(config, ready.samples).augment == expected
+    assert ("No mirror images" in "".join(capsys.readouterr())) is said

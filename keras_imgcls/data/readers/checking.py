@@ -13,13 +13,13 @@ from keras_imgcls.data import cache
 from keras_imgcls.data.decode import PILLOW_FORMATS
 from keras_imgcls.data.decoding import Decoding, Files
 from keras_imgcls.data.manifest import Manifest
-from keras_imgcls.data.samples import Samples
+from keras_imgcls.data.samples import Samples, keeps_class_mirrored
 
 NAMED = 10  # bad files that a message names
 PEEKED = 100  # headers that tell whether a dataset has a size of its own
 
 
-def check_files(name: str, manifest: Manifest, root: Path, options: DataOptions, mirrored: bool = True) -> Samples:
+def check_files(name: str, manifest: Manifest, root: Path, options: DataOptions) -> Samples:
     """The samples whose files can be decoded. Files that are as they were at the last look aren't decoded again.
 
     Args:
@@ -28,12 +28,12 @@ def check_files(name: str, manifest: Manifest, root: Path, options: DataOptions,
         root: the folder that they are in.
         options: `on_bad_image` says whether bad files are left out; `cache` and the options of decoding, where what the
             look decodes is kept.
-        mirrored: whether a mirror image keeps its class.
 
     Raises:
         UserError: files can't be decoded, and `--on_bad_image=error`.
     """
     files = Files(root, sorted(manifest.sources.tolist()))
+    mirrored = keeps_class_mirrored(name, manifest.class_names)
     samples = Samples(name, manifest, root=root, mirrored=mirrored, own_size=_common_size(files), files=files)
     folder = cache.cache_folder(options.cache_dir)
     bad, kept = cache.recall(files, folder), None

@@ -22,11 +22,10 @@ from keras_imgcls.data.decode import decode_any
 from keras_imgcls.data.manifest import Manifest, one_hot
 from keras_imgcls.data.readers.checking import check_files
 from keras_imgcls.data.readers.folder import SPLIT_NAMES
-from keras_imgcls.data.samples import Samples
+from keras_imgcls.data.samples import Samples, keeps_class_mirrored
 
 LARGEST_ARRAY = 4 * 2**30  # bytes; more images of one size are kept encoded, as those of many sizes are
 BATCH = 256
-UNMIRRORED = ("mnist", "svhn", "omniglot", "cmaterdb", "gtsrb", "quickdraw")  # writing and signs
 INDEX = "index.csv"  # its last line is written last
 
 
@@ -81,7 +80,12 @@ def _as_arrays(builder: Any, parts: list[Part], image: str, label: str, by_id: b
         splits.append(np.full(len(found), part.split, "<U10"))
     manifest = _manifest(builder, label, *map(np.concatenate, (sources, classes, splits)))
     order = manifest.order()
-    return Samples(builder.name, manifest.take(order), np.concatenate(images)[order], mirrored=_mirrored(builder.name))
+    return Samples(
+        builder.name,
+        manifest.take(order),
+        np.concatenate(images)[order],
+        mirrored=keeps_class_mirrored(builder.name, manifest.class_names),
+    )
 
 
 def _as_files(builder: Any, parts: list[Part], image: str, label: str, options: DataOptions) -> Samples:
@@ -97,7 +101,7 @@ def _as_files(builder: Any, parts: list[Part], image: str, label: str, options: 
             rows = splits != part.split
             sources, classes, splits = sources[rows], classes[rows], splits[rows]
     manifest = _manifest(builder, label, sources, classes, splits)
-    return check_files(builder.name, manifest, root, options, _mirrored(builder.name))
+    return check_files(builder.name, manifest, root, options)
 
 
 def _write_files(root: Path, builder: Any, parts: list[Part], image: str, label: str) -> None:
@@ -198,10 +202,6 @@ def _is_hidden(builder: Any, part: Part, classes: np.ndarray) -> bool:
     if hidden:
         note(f"{builder.name}: passed over the split {part.name}, whose labels aren't told.")
     return hidden
-
-
-def _mirrored(name: str) -> bool:
-    return not any(word in name for word in UNMIRRORED)
 
 
 def _suffix(encoded: bytes) -> str:
