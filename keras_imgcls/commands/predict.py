@@ -1,105 +1,112 @@
-"""Predict: labels and probabilities for image files."""
+"""Predict: labels and probabilities for images, videos and what an export answers for them."""
 
-import csv
+import contextlib
 import io
-import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from itertools import chain
-from typing import TextIO
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from keras_imgcls import startup
 from keras_imgcls.core.config import PredictConfig
 from keras_imgcls.core.console import Progress
+from keras_imgcls.core.errors import UserError
 from keras_imgcls.core.run import open_run
+
+if TYPE_CHECKING:
+    from keras_imgcls.inference.base import BasePredictor
+    from keras_imgcls.inference.stream import Prediction
 
 USAGE = """Predict the labels of images.
 
   bin/predict --run_dir=RUN --source=cat.jpg
   bin/predict --run_dir=RUN --source=photos,'more/*.png' --topk=1 --format=csv > labels.csv
+  bin/predict --exported=RUN/export/saved_model --source=clip.mp4 --frame_step=5 --smoothing=9
+  find . -name '*.jpg' -print0 | bin/predict --run_dir=RUN --source=- --embeddings=features.npy
 
-Standard output holds nothing but rows: path, rank, label, probability (a fraction), error. A file that can't be read is
-one row with its error; the others are done all the same, and the exit code is 1. Names of files and labels are written
-as they are: one that begins with '=' is a formula to a spreadsheet that opens the CSV."""
+Standard output holds nothing but rows: path, rank, label, probability (a fraction), error, and where there may be
+frames their time (seconds). A file that can't be read is one row with its error; the others are done all the same, and
+the exit code is 1. Names of files and labels are written as they are: one that begins with '=' is a formula to a
+spreadsheet that opens the CSV."""
 CONFIG = PredictConfig
-HEADER = ("path", "rank", "label", "probability", "error")
-
-Row = tuple[str, int | None, str | None, float | None, str | None]
 
 
 def run(config: PredictConfig) -> int:
-    """Prints one row per image and rank; 1 where a file could not be read."""
-    open_run(config.run_dir)
+    """Prints one row per picture and rank; 1 where a file could not be read."""
+    _check(config)
     startup.tensorflow(config.tensorflow_log)
-    from keras_imgcls.inference import predictor, sources
+    from keras_imgcls.data import frames
+    from keras_imgcls.inference import rows, stream
 
-    paths = sources.find_images(config.source)
-    model = predictor.load_run(config.run_dir)
+    paths = _paths(config.source)
+    predictor = _predictor(config)
     if isinstance(sys.stdout, io.TextIOWrapper):  # a file name need not be UTF-8: its bytes pass through as they are
         sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
-    topk = min(config.topk, len(model.class_names))
+    least = predictor.min_confidence if config.min_confidence < 0 else config.min_confidence
+    rows.require_unambiguous(predictor.class_names, least)
+    found = stream.predictions(predictor, paths, config.batch_size, config.frame_step, bool(config.embeddings))
     unread = 0
 
-    def rows() -> Iterable[Row]:
+    def answers() -> Iterator[rows.Row]:
         nonlocal unread
-        progress = None if sys.stdout.isatty() else Progress(len(paths), "predict", sys.stderr)
-        for done, prediction in enumerate(sources.predictions(model, paths, config.batch_size), start=1):
+        for prediction in _counted(stream.smoothed(found, config.smoothing), paths):
             unread += prediction.probabilities is None
-            yield from rows_of(prediction, model.class_names, topk)
-            if progress:
-                progress.update(done)
-        if progress:
-            progress.clear()
+            add_features(prediction.features)
+            yield from rows.rows_of(prediction, predictor.class_names, config.topk, least)
 
-    WRITERS[config.format](sys.stdout, rows(), paths, model.class_names)
-    sys.stdout.flush()
+    has_time = config.frame_step > 0 or any(map(frames.is_video, paths))
+    with _features_file(config, predictor) as add_features:
+        rows.WRITERS[config.format](sys.stdout, answers(), paths, predictor.class_names, has_time)
+        sys.stdout.flush()
     if unread:
         print(f"{unread:,} of {len(paths):,} images can't be read: see the error column.", file=sys.stderr, flush=True)
     return 1 if unread else 0
 
 
-def rows_of(prediction, class_names: Sequence[str], topk: int) -> list[Row]:
-    """The rows of one file: its `topk` labels, the most probable first, or the one with its error."""
-    if prediction.probabilities is None:
-        return [(prediction.path, None, None, None, prediction.error)]
-    order = (-prediction.probabilities).argsort(kind="stable")[:topk]
-    return [
-        (prediction.path, rank, class_names[index], round(float(prediction.probabilities[index]), 6), None)
-        for rank, index in enumerate(order, start=1)
-    ]
+def _check(config: PredictConfig) -> None:
+    """Says what is missing before TensorFlow starts."""
+    if config.run_dir and config.exported:
+        raise UserError("--run_dir names a run and --exported a file in its place: choose one.")
+    if not config.exported:
+        open_run(config.run_dir)
 
 
-def write_csv(out: TextIO, rows: Iterable[Row], *_) -> None:
-    """Rows as CSV with a header; what holds a comma, a quote or a line break is quoted."""
-    writer = csv.writer(out, lineterminator="\n")
-    for row in chain([HEADER], rows):
-        writer.writerow(row)
+def _predictor(config: PredictConfig) -> "BasePredictor":
+    if config.exported:
+        from keras_imgcls.inference.exported import load_exported
+
+        return load_exported(config.exported)
+    from keras_imgcls.inference.predictor import load_run
+
+    return load_run(config.run_dir)
 
 
-def write_json(out: TextIO, rows: Iterable[Row], *_) -> None:
-    """One JSON object a line, null where there is nothing to say; what is not ASCII is escaped."""
-    for row in rows:
-        print(json.dumps(dict(zip(HEADER, row, strict=True))), file=out)
+def _paths(source: str) -> list[str]:
+    from keras_imgcls.inference import sources
+
+    return sources.read_paths(sys.stdin.buffer) if source == sources.STANDARD_INPUT else sources.find_images(source)
 
 
-def write_table(out: TextIO, rows: Iterable[Row], paths: Sequence[str], class_names: Sequence[str]) -> None:
-    """Aligned columns, written as rows come; control characters are shown as escapes."""
-    path_width = max(len(_visible(path)) for path in (*paths, HEADER[0]))
-    label_width = max(len(_visible(name)) for name in (*class_names, HEADER[2]))
-
-    def line(path: str, rank: object, label: str, probability: str, error: str) -> str:
-        return f"{path:<{path_width}}  {rank:>4}  {label:<{label_width}}  {probability:>11}  {error}".rstrip()
-
-    print(line(*HEADER), file=out)
-    for path, rank, label, probability, error in rows:
-        share = "" if probability is None else f"{probability:.4f}"
-        print(line(_visible(path), rank or "", _visible(label or ""), share, _visible(error or "")), file=out)
-
-
-WRITERS: dict[str, Callable] = {"table": write_table, "csv": write_csv, "json": write_json}
+def _counted(stream: Iterable["Prediction"], paths: Sequence[str]) -> Iterator["Prediction"]:
+    """`stream`, with the progress of its files on standard error where the rows don't go to a terminal."""
+    progress = None if sys.stdout.isatty() else Progress(len(paths), "predict", sys.stderr)
+    done, last = 0, None
+    for prediction in stream:
+        yield prediction
+        done += prediction.time is None or prediction.path != last
+        last = prediction.path
+        if progress:
+            progress.update(done)
+    if progress:
+        progress.clear()
 
 
-def _visible(text: str) -> str:
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape", "surrogatepass").decode() for letter in text
-    )
+def _features_file(config: PredictConfig, predictor: "BasePredictor") -> contextlib.AbstractContextManager:
+    """What opens the file of `--embeddings`; without it, what is added goes nowhere."""
+    if not config.embeddings:
+        return contextlib.nullcontext(lambda row: None)
+    import numpy as np
+
+    from keras_imgcls.inference.embeddings import growing_array
+
+    _, none = predictor.embed(np.zeros((0, *predictor.image_shape), np.uint8))
+    return growing_array(config.embeddings, none.shape[1])

@@ -35,6 +35,7 @@ class ModelOptions:
     """Model."""
 
     model: str = option("resnet20", "A model by name, with arguments if you like: resnet20, resnet20(width=32). See bin/models list.")
+    min_confidence: float = option(0.0, "Probability below which predict and the exports call an answer 'unsure'.", low=0.0, high=1.0)
 
 
 @dataclass(frozen=True)
@@ -118,8 +119,13 @@ class PredictConfig:
     """Predict."""
 
     run_dir: str = option("", "The run whose model predicts.", stored=False)
-    source: str = option("", "An image, a folder (searched through), or a glob in quotes; several with commas.")
+    exported: str = option("", "In place of a run: a SavedModel folder or a .tflite file that bin/export wrote.", stored=False)
+    source: str = option("", "An image, a video, a folder (searched through for images), or a glob in quotes; several with commas. -: paths from standard input, one a line or with a NUL behind each.")
     topk: int = option(5, "How many labels per image.", low=1)
+    min_confidence: float = option(-1.0, "An image whose best probability is lower gets the one label 'unsure'. -1: as the model was trained or exported.", low=-1.0, high=1.0)
+    frame_step: int = option(0, "Every N-th frame of videos and of animated images. 0: a frame a second of videos, the first of animated images.", low=0)
+    smoothing: int = option(1, "Probabilities of a frame are the mean over this many frames that were looked at, up to it.", low=1)
+    embeddings: str = option("", "A .npy file to write: what the last layer sees of each image, float32, a row for each in the order of the output; NaN where it can't be read.")
     format: str = option("table", "How rows are printed on standard output.", choices=("table", "csv", "json"))
     batch_size: int = option(32, "Images per step.", low=1)
     tensorflow_log: bool = option(False, "Show TensorFlow's own start-up messages.", stored=False)

@@ -121,12 +121,15 @@ def with_channels(pixels: tf.Tensor, channels: int) -> tf.Tensor:
 def pillow_pixels(contents: bytes) -> np.ndarray:
     """The pixels as Pillow decodes them, upright, uint8 [height, width, 1-4]; may raise anything."""
     with Image.open(io.BytesIO(contents), formats=PILLOW_FORMATS) as image:
-        # libwebp keeps several canvases of an animation (16 times one picture's memory), a GIF is drawn on another.
-        heavier = {"WEBP": 16, "GIF": 4}.get(image.format, 1)
-        if image.width * image.height * heavier > formats.MAX_PIXELS:
-            raise ValueError(f"its header says {image.height} x {image.width} {formats.LIMIT}")
-        is_gif = image.format == "GIF"
-        image = ImageOps.exif_transpose(image)
+        return pillow_picture(image)
+
+
+def pillow_picture(image: Image.Image) -> np.ndarray:
+    """The pixels of an open image's current frame, upright, uint8 [height, width, 1-4]; may raise anything."""
+    # libwebp keeps several canvases of an animation (16 times one picture's memory), a GIF is drawn on another.
+    require_size(image.height, image.width, {"WEBP": 16, "GIF": 4}.get(image.format, 1))
+    is_gif = image.format == "GIF"
+    image = ImageOps.exif_transpose(image)
     if is_gif:
         return np.asarray(Image.alpha_composite(Image.new("RGBA", image.size, "black"), image.convert("RGBA")))[..., :3]
     if image.mode == "F" or image.mode.startswith("I"):
@@ -134,6 +137,12 @@ def pillow_pixels(contents: bytes) -> np.ndarray:
     if image.has_transparency_data:
         return np.asarray(image.convert("RGBA"))
     return np.atleast_3d(np.asarray(image.convert("L" if image.mode in ("1", "L") else "RGB")))
+
+
+def require_size(height: int, width: int, heavier: int = 1) -> None:
+    """Raises ValueError where a picture, of `heavier` times the memory of its pixels, is beyond `MAX_PIXELS`."""
+    if width * height * heavier > formats.MAX_PIXELS:
+        raise ValueError(f"its header says {height} x {width} {formats.LIMIT}")
 
 
 def _decode(contents: tf.Tensor, channels: int, gif: Callable, other: Callable) -> tf.Tensor:

@@ -29,8 +29,19 @@ def pixels(contents: tf.Tensor, image_shape: tuple[int, int, int], resize: str, 
     return tf.map_fn(one, contents, fn_output_signature=tf.TensorSpec(image_shape, tf.uint8))
 
 
-def freeze(model: keras.Model, temperature: float = 1.0) -> Callable[[np.ndarray], tuple[tf.Tensor, tf.Tensor]]:
+def features(model: keras.Model) -> keras.KerasTensor:
+    """What the last layer of `model` sees: the landmark `pool` or `features`; in other graphs the last layer's input."""
+    names = [layer.name for layer in model.layers]
+    landmark = next((name for name in ("pool", "features") if name in names), None)
+    return model.get_layer(landmark).output if landmark else model.layers[-1].input
+
+
+def freeze(
+    model: keras.Model, temperature: float = 1.0, with_features: bool = False
+) -> Callable[[np.ndarray], tuple[tf.Tensor, ...]]:
     """A function from uint8 images of shape (n, height, width, channels) to `answer`, with the weights as they are now.
+
+    With `with_features` a third output has the `features` of each image, float32 of shape (n, d).
 
     It is traced once, for any n, and its weights are constants, which lets TensorFlow fold them: ResNet-20 answers one
     image in 1.1 ms instead of 1.8, and 256 in 70 ms instead of 85 (two cores). The frozen function is called inside
@@ -41,6 +52,13 @@ def freeze(model: keras.Model, temperature: float = 1.0) -> Callable[[np.ndarray
     def traced(function: Callable) -> tf.types.experimental.ConcreteFunction:
         return tf.function(function, autograph=False).get_concrete_function(signature)
 
-    frozen = convert_variables_to_constants_v2(traced(lambda image: answer(model, image, temperature)))
+    def embedded(image: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        tapped = keras.Model(model.input, [model.output, features(model)])
+        logits, vectors = tapped(tf.cast(image, tf.float32), training=False)
+        return logits, tf.nn.softmax(logits / temperature), tf.reshape(vectors, [tf.shape(vectors)[0], -1])
+
+    frozen = convert_variables_to_constants_v2(
+        traced(embedded if with_features else lambda image: answer(model, image, temperature))
+    )
     outer = traced(lambda image: tuple(frozen(image)))
     return lambda images: outer(tf.convert_to_tensor(images, tf.uint8))

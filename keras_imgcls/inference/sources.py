@@ -1,31 +1,14 @@
-"""Sources: the image files that a user names, and their predictions as a stream."""
+"""Sources: the files that a user names."""
 
 import glob
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import islice
-from typing import TypeVar
-
-import numpy as np
+from collections.abc import Iterator
+from typing import BinaryIO
 
 from keras_imgcls.core.errors import UserError, nearest
-from keras_imgcls.data.decode import SUFFIXES, BadImage
-from keras_imgcls.inference.predictor import Predictor
+from keras_imgcls.data.decode import SUFFIXES
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-
-
-@dataclass(frozen=True, eq=False)
-class Prediction:
-    """What the model says of one file: probabilities, float32 of shape (classes,), or why it can't be read."""
-
-    path: str
-    probabilities: np.ndarray | None
-    error: str = ""
+STANDARD_INPUT = "-"
 
 
 def find_images(source: str) -> list[str]:
@@ -45,42 +28,19 @@ def find_images(source: str) -> list[str]:
     return [path for part in parts if part for path in _images_at(part)]
 
 
-def predictions(predictor: Predictor, paths: Iterable[str], batch_size: int = 32) -> Iterator[Prediction]:
-    """The predictions for files, in their order. Threads decode ahead of the network; memory holds a few batches."""
+def read_paths(stream: BinaryIO) -> list[str]:
+    """The paths in `stream`: with a NUL behind each (`find -print0`) where there is one, otherwise one a line.
 
-    def read(path: str) -> tuple[str, np.ndarray | str]:
-        try:
-            return path, predictor.read(path)
-        except BadImage as error:
-            return path, error.reason
+    A path is taken as it is: brackets and commas mean nothing, and blanks belong to the name.
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        decoded = _in_order(pool, read, paths, 2 * batch_size)
-        while batch := list(islice(decoded, batch_size)):
-            yield from _predict_batch(predictor, batch)
-
-
-def _predict_batch(predictor: Predictor, batch: list[tuple[str, np.ndarray | str]]) -> Iterator[Prediction]:
-    images = [image for _, image in batch if isinstance(image, np.ndarray)]
-    rows = iter(predictor.predict(np.stack(images), len(images)) if images else ())
-    for path, image in batch:
-        if isinstance(image, np.ndarray):
-            yield Prediction(path, next(rows))
-        else:
-            yield Prediction(path, None, image)
-
-
-def _in_order(
-    pool: ThreadPoolExecutor, function: Callable[[Item], Result], items: Iterable[Item], ahead: int
-) -> Iterator[Result]:
-    """`map`, with at most `ahead` results waiting: `pool.map` would take all of the items at once."""
-    waiting = deque()
-    for item in items:
-        waiting.append(pool.submit(function, item))
-        if len(waiting) >= ahead:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
+    Raises:
+        UserError: there are none.
+    """
+    content = stream.read()
+    paths = [os.fsdecode(part) for part in content.split(b"\0" if b"\0" in content else b"\n") if part]
+    if not paths:
+        raise UserError("Standard input names no images: --source=- takes one path a line, or a NUL behind each.")
+    return paths
 
 
 def _images_at(place: str) -> list[str]:

@@ -90,6 +90,8 @@ def test_a_name_that_is_no_utf8_passes_through(capfdbinary, tiny_run, tmp_path):
     ],
 )
 def test_what_is_missing_is_said(tiny_run, config, message):
-    filled = PredictConfig(config.run_dir.format(run=tiny_run.path), config.source.format(run=tiny_run.path))
+    filled = PredictConfig(
+        run_dir=config.run_dir.format(run=tiny_run.path), source=config.source.format(run=tiny_run.path)
+    )
     with pytest.raises(UserError, match=message):
         predict.run(filled)
