@@ -1,5 +1,6 @@
 """The one graph from pixels to probabilities: the predictor freezes it, every export is made from it."""
 
+import functools
 from collections.abc import Callable
 
 import keras
@@ -27,6 +28,18 @@ def pixels(contents: tf.Tensor, image_shape: tuple[int, int, int], resize: str, 
         return resize_image(decode_image(encoded, channels), size, resize, interpolation)
 
     return tf.map_fn(one, contents, fn_output_signature=tf.TensorSpec(image_shape, tf.uint8))
+
+
+def resized(images: tf.Tensor, image_shape: tuple[int, int, int], resize: str, interpolation: str) -> tf.Tensor:
+    """Images of one size, uint8 of shape (n, height, width, channels), as those of shape (n, *image_shape)."""
+    size = image_shape[0]
+
+    def fitted() -> tf.Tensor:
+        one = functools.partial(resize_image, size=size, method=resize, interpolation=interpolation)
+        return tf.map_fn(one, images, fn_output_signature=tf.TensorSpec(image_shape, tf.uint8))
+
+    fits = tf.reduce_all(tf.shape(images)[1:3] == size)
+    return tf.ensure_shape(tf.cond(fits, lambda: images, fitted), (None, *image_shape))
 
 
 def features(model: keras.Model) -> keras.KerasTensor:
