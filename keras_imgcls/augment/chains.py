@@ -19,7 +19,7 @@ LONGEST = 3
 BLUR = 2.0  # pixels
 
 
-@AUGMENTATIONS.register(rounds=True)
+@AUGMENTATIONS.register(rounds=True, shown={"severity": (1, 10)})
 def augmix(
     images: tf.Tensor,
     draws: Draws,

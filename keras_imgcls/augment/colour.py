@@ -77,7 +77,7 @@ def equalize(images: tf.Tensor, draws: Draws, probability: Probability = 0.2) ->
     return sometimes(levels.equalized, images, draws, probability)
 
 
-@AUGMENTATIONS.register(identity={"probability": 0})
+@AUGMENTATIONS.register(identity={"probability": 0}, shown={"threshold": (256, 0)})
 def solarize(
     images: tf.Tensor, draws: Draws, threshold: Annotated[int, Whole(0, 256)] = 128, probability: Probability = 0.2
 ) -> tf.Tensor:
@@ -86,7 +86,7 @@ def solarize(
     return levels.solarized(images, tf.where(chosen, float(threshold), 256.0))
 
 
-@AUGMENTATIONS.register(identity={"probability": 0})
+@AUGMENTATIONS.register(identity={"probability": 0}, shown={"bits": (8, 1)})
 def posterize(
     images: tf.Tensor, draws: Draws, bits: Annotated[int, Whole(1, 8)] = 4, probability: Probability = 0.2
 ) -> tf.Tensor:

@@ -32,7 +32,7 @@ DCT = np.cos((2 * np.arange(BLOCK) + 1) * FREQUENCIES * np.pi / 16) * np.where(F
 TIE = 1e-6  # ties are rounded up by more than float64 errs, so that they are wherever they are computed
 
 
-@AUGMENTATIONS.register(identity={"probability": 0})
+@AUGMENTATIONS.register(identity={"probability": 0}, shown={"quality": ((100, 100), (5, 5))})
 def jpeg(
     images: tf.Tensor,
     draws: Draws,

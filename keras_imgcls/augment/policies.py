@@ -50,7 +50,7 @@ equalize .4 7 solarize .2 4|solarize .6 5 autocontrast .6 5|invert .6 4 equalize
 equalize .8 8 equalize .6 3"""
 
 
-@AUGMENTATIONS.register(identity={"operations": 0})
+@AUGMENTATIONS.register(identity={"operations": 0}, shown={"magnitude": (0, 30)})
 def randaugment(
     images: tf.Tensor,
     draws: Draws,

@@ -32,6 +32,8 @@ def test_augmentation_changes_the_sheet_and_is_named(tmp_path, capsys):
     plain, augmented = preview(tmp_path), preview(tmp_path, augmented=True)
     assert augmented.shape == plain.shape and not np.array_equal(augmented, plain)
     assert "augmented with pad_crop(1)\n" in capsys.readouterr().out
+    operations = np.asarray(Image.open(tmp_path / "sheet_operations.png"))
+    assert operations.shape[0] > 2 * operations.shape[1]  # a row for each of some thirty operations
 
 
 def test_an_augmentation_of_nothing_changes_nothing(tmp_path):
