@@ -71,7 +71,7 @@ class TrainingOptions:
     averaging: str = option("none", "Averaged weights for validation and the result: none, ema(0.999), lookahead(...).")
     clip_norm: float = option(0.0, "Largest global norm of the gradients. 0: no clipping.", low=0.0)
     early_stopping: int = option(0, "Stop after this many epochs without a better --monitor. 0: never.", low=0)
-    monitor: str = option("val_accuracy", "The column of history.csv that chooses model.keras.", choices=("val_accuracy", "val_loss", "accuracy", "loss"))
+    monitor: str = option("val_accuracy", "The column of history.csv that chooses model.keras.", choices=("val_accuracy", "val_balanced_accuracy", "val_loss", "accuracy", "loss"))
     mixed_precision: str = option("auto", "Precision of training; auto times a few steps of each and keeps the fastest. The saved model is float32.", choices=("auto", "float32", "mixed_bfloat16", "mixed_float16"))
     xla: str = option("auto", "Compile the step with XLA; auto: on a GPU only (on a CPU it is 2-3 times slower).", choices=("auto", "on", "off"))
     steps_per_execution: int = option(0, "Steps per call into TensorFlow. 0: chosen by the size of the step.", low=0)

@@ -171,7 +171,7 @@ def balanced_weights(samples: Samples) -> np.ndarray:
 
 
 def validator(model: keras.Model, batches: tf.data.Dataset | None) -> Callable[[], dict[str, float]]:
-    """A function that gives `val_loss` (cross-entropy, nats) and `val_accuracy` of `model` as it stands."""
+    """A function that gives `val_loss` (cross-entropy, nats), `val_accuracy` and `val_balanced_accuracy` of `model` as it stands."""
     if batches is None:
         return dict
     return partial(_validate, tf.function(partial(_totals, model), autograph=False, reduce_retracing=True), batches)
@@ -180,13 +180,18 @@ def validator(model: keras.Model, batches: tf.data.Dataset | None) -> Callable[[
 def _totals(model: keras.Model, images, labels):
     logits = model(tf.cast(images, tf.float32), training=False)
     losses = tf.nn.softmax_cross_entropy_with_logits(labels, logits)
-    right = tf.equal(tf.argmax(labels, axis=-1), tf.argmax(logits, axis=-1))
-    return tf.reduce_sum(losses), tf.reduce_sum(tf.cast(right, tf.float32))
+    right = tf.cast(tf.equal(tf.argmax(labels, axis=-1), tf.argmax(logits, axis=-1)), tf.float32)
+    return tf.reduce_sum(losses), tf.linalg.matvec(labels, right, transpose_a=True), tf.reduce_sum(labels, axis=0)
 
 
 def _validate(totals: Callable, batches: tf.data.Dataset) -> dict[str, float]:
-    loss = right = count = 0.0
+    loss, right, count = 0.0, np.zeros(()), np.zeros(())  # the last two of each class
     for images, labels, *_ in batches:
-        batch_loss, batch_right = totals(images, labels)
-        loss, right, count = loss + float(batch_loss), right + float(batch_right), count + len(labels)
-    return {"val_loss": loss / count, "val_accuracy": right / count}
+        batch_loss, batch_right, batch_count = totals(images, labels)
+        loss, right, count = loss + float(batch_loss), right + batch_right.numpy(), count + batch_count.numpy()
+    recalls = (right / np.maximum(count, 1))[count > 0]
+    return {
+        "val_loss": float(loss / count.sum()),
+        "val_accuracy": float(right.sum() / count.sum()),
+        "val_balanced_accuracy": float(recalls.mean()),
+    }

@@ -21,7 +21,7 @@ from keras_imgcls.training.keeper import Keeper
 from keras_imgcls.training.learner import Learner
 
 COLUMNS = (
-    "epoch", "step", "loss", "accuracy", "val_loss", "val_accuracy",
+    "epoch", "step", "loss", "accuracy", "val_loss", "val_accuracy", "val_balanced_accuracy",
     "learning_rate", "seconds", "images_per_second", "data_wait",
 )  # fmt: skip
 
@@ -66,14 +66,19 @@ class Loop:
             UserError: the loss is no longer finite.
         """
         self.learner.make_train_function()
+        self.learner.stop_training = False
         self._callbacks.on_train_begin()
         total = self.options.epochs * self.feed.steps
         self._progress = Progress(total)
         self._progress.start_at(self._steps_done())
-        while self.position.epoch < self.options.epochs and not self.position.finished:
+        while self.position.epoch < self.options.epochs and not self._stopped():
             self._epoch()
         self._callbacks.on_train_end()
         return self.position
+
+    def _stopped(self) -> bool:
+        """Whether patience is at its end, or a callback has set Keras' `stop_training`."""
+        return self.position.finished or self.learner.stop_training
 
     def _steps_done(self) -> int:
         return self.position.epoch * self.feed.steps + self.position.step_in_epoch
@@ -116,7 +121,7 @@ class Loop:
         patience = self.options.early_stopping
         position.finished = bool(patience) and position.epochs_without_gain >= patience
         self._callbacks.on_epoch_end(position.epoch - 1, row)
-        last = position.epoch == self.options.epochs or position.finished
+        last = position.epoch == self.options.epochs or self._stopped()
         self.keep.epoch(position.history, better)
         if (self._unit == "epochs" and position.epoch % self._every == 0) or last:
             self._checkpoint()

@@ -146,3 +146,15 @@ def test_digits_are_not_mirrored_and_that_is_said(ready, capsys, augment, mirror
     config = dataclasses.replace(ready.config, augment=augment, mirror_images=mirror_images)
     assert prepare.settle_data(config, ready.samples).augment == expected
     assert ("No mirror images" in "".join(capsys.readouterr())) is said
+
+
+def test_validation_counts_images_and_classes():
+    """Balanced accuracy is the mean of the classes' recalls; a class without images has none."""
+    image = keras.Input((1, 1, 3))
+    model = keras.Model(image, keras.layers.Flatten()(image))  # the logits are the pixels
+    right = np.array([0, 0, 0, 1])
+    images = np.eye(3, dtype=np.float32)[[0, 0, 1, 1]][:, None, None]
+    batches = tf.data.Dataset.from_tensor_slices((images, np.eye(3, dtype=np.float32)[right])).batch(3)
+    found = prepare.validator(model, batches)()
+    assert found["val_accuracy"] == 0.75
+    assert found["val_balanced_accuracy"] == pytest.approx((2 / 3 + 1) / 2)

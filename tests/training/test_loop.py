@@ -71,7 +71,7 @@ def test_learns_and_writes_its_files(tmp_path):
     assert [int(row["epoch"]) for row in rows] == [1, 2, 3, 4, 5, 6]
     assert [int(row["step"]) for row in rows] == [8, 16, 24, 32, 40, 48]
     assert list(rows[0]) == [
-        "epoch", "step", "loss", "accuracy", "val_loss", "val_accuracy",
+        "epoch", "step", "loss", "accuracy", "val_loss", "val_accuracy", "val_balanced_accuracy",
         "learning_rate", "seconds", "images_per_second", "data_wait",
     ]  # fmt: skip
     keras.models.load_model(run.model)
@@ -139,6 +139,18 @@ def test_keras_callbacks_work():
     callback = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append((epoch, logs["accuracy"])))
     train(make_config(), callbacks=[callback])
     assert [epoch for epoch, _ in seen] == [0, 1]
+
+
+def test_a_callback_stops_training_the_way_keras_has_it(tmp_path):
+    run = run_module.create(tmp_path / "run")
+
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.stop_training = epoch == 1
+
+    _, outcome = train(make_config(epochs=5, checkpoint_every="3epoch"), run, callbacks=[Stop()])
+    assert len(outcome.history) == 2
+    assert [path.stem for path in (tmp_path / "run" / "checkpoints").glob("*.json")] == ["step-000000016"]
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
