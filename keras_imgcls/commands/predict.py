@@ -66,6 +66,8 @@ def _check(config: PredictConfig) -> None:
     """Says what is missing before TensorFlow starts."""
     if config.run_dir and config.exported:
         raise UserError("--run_dir names a run and --exported a file in its place: choose one.")
+    if config.embeddings and not config.embeddings.endswith(".npy"):
+        raise UserError(f"--embeddings names a .npy file; received '{config.embeddings}'.")
     if not config.exported:
         open_run(config.run_dir)
 
@@ -108,5 +110,5 @@ def _features_file(config: PredictConfig, predictor: "BasePredictor") -> context
 
     from keras_imgcls.inference.embeddings import growing_array
 
-    _, none = predictor.embed(np.zeros((0, *predictor.image_shape), np.uint8))
-    return growing_array(config.embeddings, none.shape[1])
+    _, features = predictor.embed(np.zeros((1, *predictor.image_shape), np.uint8))
+    return growing_array(config.embeddings, features.shape[1])

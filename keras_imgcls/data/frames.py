@@ -70,10 +70,10 @@ def animation_frames(path: str | Path, channels: int, step: int = 1) -> Iterator
         with Image.open(path, formats=PILLOW_FORMATS) as image:
             for number in range(getattr(image, "n_frames", 1)):
                 image.seek(number)
-                duration = image.info.get("duration", 0) / 1000
                 if number % step == 0:
                     yield seconds, _with_channels(pillow_picture(image), channels)
-                seconds += duration
+                image.load()  # a WebP knows how long a frame is shown only now
+                seconds += image.info.get("duration", 0) / 1000
     except Exception as error:  # Pillow raises whatever its many parts raise
         raise BadImage(path, str(error) or type(error).__name__) from error
 

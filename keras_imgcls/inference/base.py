@@ -50,7 +50,9 @@ class BasePredictor(ABC):
             BadImage: a file can't be decoded.
         """
         parts = [self._probabilities(pixels) for pixels in self._batches(images, batch_size)]
-        return np.concatenate(parts) if len(parts) > 1 else parts[0]
+        if len(parts) == 1:
+            return parts[0]
+        return np.concatenate([np.zeros((0, len(self.class_names)), np.float32), *parts])
 
     def embed(self, images: Images, batch_size: int = 64) -> tuple[np.ndarray, np.ndarray]:
         """Probabilities of shape (n, k), and the features of shape (n, d) that the last layer makes them of.
@@ -85,14 +87,12 @@ class BasePredictor(ABC):
 
     @abstractmethod
     def _probabilities(self, pixels: np.ndarray) -> np.ndarray:
-        """Probabilities, float32 of shape (n, k), of uint8 pixels of shape (n, *image_shape); n may be 0."""
+        """Probabilities, float32 of shape (n, k), of uint8 pixels of shape (n, *image_shape), n above 0."""
 
     def _batches(self, images: Images, batch_size: int) -> Iterable[np.ndarray]:
-        """The pixels of `images` in batches, made one at a time; of no images one batch of none."""
+        """The pixels of `images` in batches, made one at a time."""
         images = self._check(images)
-        if isinstance(images, np.ndarray) and len(images) <= batch_size and images.shape[1:] == self.image_shape:
-            return [images]  # the shortest way for one image at a time
-        starts = range(0, max(len(images), 1), batch_size)
+        starts = range(0, len(images), batch_size)
         return (self._pixels(images[start : start + batch_size]) for start in starts)
 
     def _check(self, images: Images) -> Images:
@@ -110,10 +110,10 @@ class BasePredictor(ABC):
         return images
 
     def _pixels(self, images: Images) -> np.ndarray:
-        if not len(images):
-            return np.zeros((0, *self.image_shape), np.uint8)
         if not isinstance(images, np.ndarray):
             return np.stack([self.read(path) for path in images])
+        if images.shape[1:] == self.image_shape:
+            return images
         return np.stack([self.fit(image) for image in images])
 
     @cached_property

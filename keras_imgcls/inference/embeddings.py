@@ -7,13 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from keras_imgcls.core import files
-from keras_imgcls.core.errors import UserError
-
-
-def require_npy(path: str) -> None:
-    """Raises UserError where `path` doesn't end in `.npy`."""
-    if Path(path).suffix != ".npy":
-        raise UserError(f"--embeddings names a .npy file; received '{path}'.")
 
 
 @contextlib.contextmanager

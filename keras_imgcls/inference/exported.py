@@ -89,8 +89,8 @@ class TFLitePredictor(BasePredictor):
         self._output = self._runner.get_output_details()[PROBABILITIES]
 
     def _probabilities(self, pixels: np.ndarray) -> np.ndarray:
-        answers = [self._runner(**{IMAGE: image[None].astype(self._input["dtype"])})[PROBABILITIES] for image in pixels]
-        raw = np.concatenate(answers) if answers else np.zeros((0, len(self.class_names)), np.float32)
+        images = pixels.astype(self._input["dtype"])
+        raw = np.concatenate([self._runner(**{IMAGE: image[None]})[PROBABILITIES] for image in images])
         scale, zero = self._output["quantization"]
         return (raw.astype(np.float32) - zero) * scale if raw.dtype == np.uint8 else raw
 

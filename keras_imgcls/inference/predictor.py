@@ -45,10 +45,11 @@ class Predictor(BasePredictor):
 
     def logits(self, images: Images, batch_size: int = 512) -> np.ndarray:
         """Logits, float32 of shape (n, k); see `predict`."""
-        return np.concatenate([self._answer(pixels)[0].numpy() for pixels in self._batches(images, batch_size)])
+        parts = [self._answer(pixels)[0].numpy() for pixels in self._batches(images, batch_size)]
+        return np.concatenate([np.zeros((0, len(self.class_names)), np.float32), *parts])
 
     def embed(self, images: Images, batch_size: int = 64) -> tuple[np.ndarray, np.ndarray]:
-        """Probabilities of shape (n, k), and the features of shape (n, d) that the last layer makes them of."""
+        """Probabilities of shape (n, k), and the features of shape (n, d) that the last layer makes them of; n above 0."""
         parts = [self._embed(pixels)[1:] for pixels in self._batches(images, batch_size)]
         return tuple(np.concatenate([part.numpy() for part in column]) for column in zip(*parts, strict=True))
 

@@ -1,6 +1,8 @@
 import csv
+import dataclasses
 import io
 import json
+import os
 
 import numpy as np
 import pytest
@@ -9,6 +11,9 @@ from PIL import Image
 from keras_imgcls.commands import predict
 from keras_imgcls.core.config import PredictConfig
 from keras_imgcls.core.errors import UserError
+from keras_imgcls.export import saved_model
+from tests.data.test_frames import film
+from tests.inference.tiny import NAMES, make_run
 
 
 def picture(path, seed=0):
@@ -80,18 +85,106 @@ def test_a_name_that_is_no_utf8_passes_through(capfdbinary, tiny_run, tmp_path):
     assert capfdbinary.readouterr().out.splitlines()[1].startswith(name + b",1,digit ")
 
 
+def rows(capsys, tiny_run, code=0, **options):
+    """The rows of `predict --format=csv`, with an index by name."""
+    config = PredictConfig(**{"run_dir": str(tiny_run.path), "format": "csv", "batch_size": 2, "topk": 1, **options})
+    assert predict.run(config) == code
+    return list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+
+
+def feed(monkeypatch, content):
+    """Puts `content` (bytes) on standard input."""
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+
+
+@pytest.mark.parametrize("separator", [b"\n", b"\0"])
+def test_standard_input_names_files_as_they_are(capsys, tiny_run, photos, monkeypatch, separator):
+    chosen = [path for path in photos[:-1] if separator == b"\0" or "\n" not in path]
+    feed(monkeypatch, separator.join(os.fsencode(path) for path in chosen) + separator)
+    assert [row["path"] for row in rows(capsys, tiny_run, source="-")] == chosen
+
+
+def test_nothing_on_standard_input_is_said(tiny_run, monkeypatch):
+    feed(monkeypatch, b"\n")
+    with pytest.raises(UserError, match="Standard input names no images"):
+        predict.run(PredictConfig(run_dir=str(tiny_run.path), source="-"))
+
+
+def test_below_min_confidence_the_one_label_is_unsure(capsys, tiny_run, predictor, photos, tmp_path):
+    confident = predictor.predict(photos[:-1]).max(axis=1)
+    least = float(np.median(confident)) + 1e-6
+    found = rows(capsys, tiny_run, 1, source=str(tmp_path), topk=3, min_confidence=least)
+    for path, best in zip(photos[:-1], confident, strict=True):
+        own = [row for row in found if row["path"] == path]
+        assert [row["label"] == "unsure" for row in own] == ([True] if best < least else [False] * 3)
+        assert float(own[0]["probability"]) == pytest.approx(best, abs=2e-6)
+
+
+def test_min_confidence_is_the_runs_unless_given(capsys, tmp_path):
+    run = make_run(tmp_path / "run", min_confidence=1.0)
+    path = picture(tmp_path / "a.png")
+    assert [row["label"] for row in rows(capsys, run, source=path)] == ["unsure"]
+    assert rows(capsys, run, source=path, min_confidence=0.0)[0]["label"].startswith("digit ")
+
+
+def test_a_class_called_unsure_is_not_confused(capsys, tmp_path):
+    run = make_run(tmp_path / "run", names=("unsure", *NAMES[1:]))
+    assert rows(capsys, run, source=picture(tmp_path / "a.png"))
+    with pytest.raises(UserError, match="A class is called 'unsure'"):
+        rows(capsys, run, source=str(tmp_path / "a.png"), min_confidence=0.5)
+
+
+def test_embeddings_have_a_row_for_each_image(capsys, tiny_run, predictor, photos, tmp_path):
+    found = rows(capsys, tiny_run, 1, source=str(tmp_path), embeddings=str(tmp_path / "features.npy"))
+    stored = np.load(tmp_path / "features.npy")
+    readable = [bool(row["label"]) for row in found]
+    assert len(stored) == len(found) == 6 and np.isnan(stored).all(axis=1).tolist() == [not yes for yes in readable]
+    paths = [row["path"] for row in found if row["label"]]
+    np.testing.assert_allclose(stored[readable], predictor.embed(paths)[1], atol=1e-4)
+
+
+@pytest.mark.parametrize("format", ["csv", "json", "table"])
+def test_frames_have_times(capsys, tiny_run, tmp_path, format):
+    film(tmp_path / "a.mp4", 4)
+    source = f"{tmp_path / 'a.mp4'},{picture(tmp_path / 'b.png')}"
+    config = PredictConfig(run_dir=str(tiny_run.path), source=source, format=format, topk=1, frame_step=3, smoothing=2)
+    assert predict.run(config) == 0
+    lines = capsys.readouterr().out.splitlines()
+    if format == "csv":
+        assert lines[0] == "path,rank,label,probability,error,time"
+        assert [line.rpartition(",")[2] for line in lines[1:]] == ["0.0", "0.3", ""]
+    elif format == "json":
+        assert [json.loads(line)["time"] for line in lines] == [0.0, 0.3, None]
+    else:
+        assert lines[0].split() == ["path", "time", "rank", "label", "probability", "error"]
+        assert "     0.300     1  digit " in lines[2]
+
+
+def test_an_exported_file_stands_in_for_the_run(capsys, tiny_run, predictor, photos, tmp_path):
+    saved_model.write(predictor, tmp_path / "saved_model" / "1")
+    by_run = rows(capsys, tiny_run, source=photos[0], topk=3)
+    by_file = rows(capsys, tiny_run, source=photos[0], topk=3, run_dir="", exported=str(tmp_path / "saved_model"))
+    for one, other in zip(by_run, by_file, strict=True):
+        assert one["label"] == other["label"]
+        assert float(one["probability"]) == pytest.approx(float(other["probability"]), abs=2e-6)
+
+
 @pytest.mark.parametrize(
     "config, message",
     [
         (PredictConfig(source="a.png"), r"Which run\? Give --run_dir=RUN"),
         (PredictConfig(run_dir="missing", source="a.png"), "There is no run directory missing"),
+        (
+            PredictConfig(run_dir="a", exported="b"),
+            "--run_dir names a run and --exported a file in its place: choose one",
+        ),
+        (PredictConfig(run_dir="{run}", embeddings="a.csv"), r"--embeddings names a \.npy file; received 'a\.csv'"),
         (PredictConfig(run_dir="{run}"), r"Which images\? Give --source"),
         (PredictConfig(run_dir="{run}", source="{run}"), r"There are no images in "),
     ],
 )
 def test_what_is_missing_is_said(tiny_run, config, message):
-    filled = PredictConfig(
-        run_dir=config.run_dir.format(run=tiny_run.path), source=config.source.format(run=tiny_run.path)
-    )
+    places = {name: getattr(config, name).format(run=tiny_run.path) for name in ("run_dir", "source")}
+    filled = dataclasses.replace(config, **places)
     with pytest.raises(UserError, match=message):
         predict.run(filled)
