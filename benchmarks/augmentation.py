@@ -1,21 +1,25 @@
-"""Augmented images per second: ours against the layers of Keras and against Pillow, image by image, in one run.
+"""Augmented images per second: ours, the layers of Keras, Pillow and albumentations image by image, in one run.
 
-    bash bin/environment/launch benchmarks/augmentation.py [--rounds=5] [--only=RandAugment,flip]
+    bash bin/environment/launch benchmarks/augmentation.py [--rounds=5] [--only="RandAugment|crop, flip"]
 
 Batches of smooth random pictures in RAM, 32 px (batch 512) and 224 px (batch 64), on all cores. Ours and the layers of
-Keras run as `tf.data` maps them, a batch on each core, without its start. Pillow runs in one process for each core, as
-a loader of torchvision does; the start of processes and the transfer of results are not counted. A round runs each case
-once, in turns; shown are medians over the rounds, with the smallest and the largest, and ratios taken within a round.
+Keras run as `tf.data` maps them, a batch on each core, without its start. Pillow and albumentations (left out where it
+isn't installed: `pip install albumentations`; on OpenCV, one thread) run in one process for each core, as a loader of
+torchvision does; the start of processes and the transfer of results are not counted. A round runs each case once, in
+turns; shown are medians over the rounds, with the smallest and the largest, and ratios taken within a round.
 
 What is compared is not always alike. keras.layers.RandAugment draws one operation for a batch and has 11 of its own;
-RandomCrop draws one offset for a batch. Pillow's column has torchvision's operations, ranges and bilinear reading.
+RandomCrop draws one offset for a batch. Pillow's column has torchvision's operations, ranges and bilinear reading;
+albumentations has no policies. mixup and CutMix of the latter two are NumPy's, on a batch.
 """
 
+import importlib.util
 import multiprocessing
 import os
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -25,10 +29,11 @@ from lock import exclusive
 from PIL import Image, ImageEnhance, ImageOps
 
 ROUNDS = flags.DEFINE_integer("rounds", 5, "Runs of each case.")
-ONLY = flags.DEFINE_list("only", [], "Names of rows; all by default.")
+ONLY = flags.DEFINE_string("only", "", "Names of rows, with | between them; all by default.")
 SECONDS = flags.DEFINE_float("seconds", 0.7, "About how long a run takes.")
 FILLED = 4  # batches until the pipeline has run full: one for each core, one ahead, one in hand
 SIZES = ((32, 512), (224, 64))  # pixels, batch
+PEERS = ("Keras", "Pillow", "albumentations")
 
 
 def main(_) -> None:
@@ -40,20 +45,22 @@ def main(_) -> None:
         print(f"{os.cpu_count()} cores, TensorFlow {tf.__version__}, Keras {keras.__version__}, {ROUNDS.value} rounds")
         for size, batch in SIZES:
             images = pictures(size, batch)
-            rows = {name: row for name, row in cases(size).items() if not ONLY.value or name in ONLY.value}
+            wanted = ONLY.value.split("|") if ONLY.value else cases(size)
             print(f"\n{size} px, batch {batch}, images/s (smallest to largest)")
-            print(f"{'':<16}{'ours':>30}{'Keras':>30}{'Pillow':>30}   ours is")
-            for name, (spec, layers, pillow) in rows.items():
+            print(f"{'':<16}{''.join(f'{name:>32}' for name in ('ours', *PEERS))}   ours is")
+            for name in wanted:
+                spec, layers, own = cases(size)[name]
                 runs = {"ours": mapped(ours(spec), images)}
                 if layers:
                     runs["Keras"] = mapped(chained(layers), images)
-                if pillow:
-                    runs["Pillow"] = in_processes(pool, pillow, images)
+                for peer in PEERS[1:]:
+                    if f"{peer.lower()}_{own}" in globals() and (peer == "Pillow" or importlib.util.find_spec(peer)):
+                        runs[peer] = in_processes(pool, f"{peer.lower()}_{own}", images)
                 print(report(name, interleaved(runs, batch)), flush=True)
 
 
 def cases(size: int) -> dict[str, tuple]:
-    """Name of a row: our spec, layers of Keras, the name of a function of this module on one image."""
+    """Name of a row: our spec, layers of Keras, the end of the names of this module's functions for the others."""
     from keras import layers
 
     pad = size // 8
@@ -62,18 +69,18 @@ def cases(size: int) -> dict[str, tuple]:
     return {
         "flip": ("flip", [layers.RandomFlip("horizontal")], "flip"),
         "crop, flip": (f"pad_crop({pad})|flip", [translation, layers.RandomFlip("horizontal")], "crop_flip"),
-        "cutout": (f"cutout({size // 4})", [layers.RandomErasing(**box)], None),
+        "cutout": (f"cutout({size // 4})", [layers.RandomErasing(**box)], "cutout"),
         "rotation": ("rotate(15)", [layers.RandomRotation(15 / 360, "constant")], "rotation"),
         "resized crop": ("random_resized_crop(scale=(0.3, 1))", None, "resized_crop"),
         "brightness": ("brightness(0.4)", [layers.RandomBrightness(0.4)], "brightness"),
         "contrast": ("contrast(0.4)", [layers.RandomContrast(0.4)], "contrast"),
         "saturation": ("saturation(0.4)", [layers.RandomSaturation(0.4)], "saturation"),
-        "hue": ("hue(0.1)", [layers.RandomHue(0.1, value_range=(0, 255))], None),
+        "hue": ("hue(0.1)", [layers.RandomHue(0.1, value_range=(0, 255))], "hue"),
         "RandAugment": ("randaugment(2, 9)", [layers.RandAugment((0, 255), 2, 0.3)], "randaugment"),
         "TrivialAugment": ("trivial_augment", None, "trivial_augment"),
         "AutoAugment": ("autoaugment", None, None),
-        "mixup": ("mix: mixup(0.2)", [layers.MixUp(0.2)], None),
-        "CutMix": ("mix: cutmix(1.0)", [layers.CutMix(1.0)], None),
+        "mixup": ("mix: mixup(0.2)", [layers.MixUp(0.2)], "mixup"),
+        "CutMix": ("mix: cutmix(1.0)", [layers.CutMix(1.0)], "cutmix"),
     }
 
 
@@ -137,11 +144,11 @@ def mapped(augment: Callable, images: np.ndarray) -> Callable[[int], float]:
 
 
 def in_processes(pool, name: str, images: np.ndarray) -> Callable[[int], float]:
-    """A run of so many batches by Pillow in all processes: the mean of the seconds that each took for its share."""
+    """A run of so many batches in all processes: the mean of the seconds that each took for its share."""
 
     def run(batches: int) -> float:
         parts = np.array_split(images, os.cpu_count())
-        return statistics.mean(pool.starmap(pillow_seconds, [(name, part, batches) for part in parts], chunksize=1))
+        return statistics.mean(pool.starmap(process_seconds, [(name, part, batches) for part in parts], chunksize=1))
 
     return run
 
@@ -159,23 +166,67 @@ def interleaved(runs: dict[str, Callable], batch: int) -> dict[str, list[float]]
 def report(row: str, rates: dict[str, list[float]]) -> str:
     """One line of the table."""
     cells, ratios = [], []
-    for name in ("ours", "Keras", "Pillow"):
+    for name in ("ours", *PEERS):
         values = rates.get(name)
         text = f"{statistics.median(values):,.0f} ({min(values):,.0f} to {max(values):,.0f})" if values else "-"
-        cells.append(f"{text:>30}")
+        cells.append(f"{text:>32}")
         if values and name != "ours":
             ratio = statistics.median(a / b for a, b in zip(rates["ours"], values, strict=True))
             ratios.append(f"{ratio:.1f} x {name}")
     return f"{row:<16}{''.join(cells)}   {', '.join(ratios)}"
 
 
-def pillow_seconds(name: str, images: np.ndarray, batches: int) -> float:
+def process_seconds(name: str, images: np.ndarray, batches: int) -> float:
     """The time of one process for its part of `batches` batches: array to picture, operation, picture to array."""
-    operation, random = globals()[f"pillow_{name}"], np.random.default_rng()
+    peer, _, own = name.partition("_")
+    random = np.random.default_rng()
+    if own in ("mixup", "cutmix"):
+        operation = globals()[name]
+    elif peer == "pillow":
+        operation = partial(one_by_one, lambda image: np.asarray(globals()[name](Image.fromarray(image), random)))
+    else:
+        import cv2
+
+        cv2.setNumThreads(1)
+        transform = globals()[name](images.shape[1])
+        operation = partial(one_by_one, lambda image: transform(image=image)["image"])
+    operation(images)
     began = time.perf_counter()
     for _ in range(batches):
-        np.stack([np.asarray(operation(Image.fromarray(image), random)) for image in images])
+        operation(images)
     return time.perf_counter() - began
+
+
+def one_by_one(operation: Callable, images: np.ndarray) -> np.ndarray:
+    return np.stack([operation(image) for image in images])
+
+
+def pillow_mixup(images):
+    share = np.random.default_rng().beta(0.2, 0.2, (len(images), 1, 1, 1)).astype(np.float32)
+    return (share * images + (1 - share) * np.roll(images, 1, axis=0)).astype(np.uint8)
+
+
+def pillow_cutmix(images):
+    random, size, result = np.random.default_rng(), images.shape[1], images.copy()
+    for number, side in enumerate((np.sqrt(1 - random.random(len(images))) * size).astype(int)):
+        top, left = random.integers(0, size, 2) - side // 2
+        box = (slice(max(top, 0), max(top + side, 0)), slice(max(left, 0), max(left + side, 0)))
+        result[number][box] = images[number - 1][box]
+    return result
+
+
+def pillow_cutout(image, random):
+    side = image.width // 4
+    left, top = random.integers(0, image.width, 2) - side // 2
+    image = image.copy()
+    image.paste((128,) * 3, (int(left), int(top), int(left) + side, int(top) + side))
+    return image
+
+
+def pillow_hue(image, random):
+    hue, saturation, value = image.convert("HSV").split()
+    turned = Image.fromarray(np.asarray(hue) + np.uint8(random.integers(-25, 26) % 256))
+    return Image.merge("HSV", (turned, saturation, value)).convert("RGB")
 
 
 def pillow_flip(image, random):
@@ -243,6 +294,61 @@ def one_of_14(image, number: int, strength: float, wide: bool):
     if number == 11:
         return ImageOps.solarize(image, 255 * (1 - abs(strength)))
     return {0: lambda image: image, 12: ImageOps.autocontrast, 13: ImageOps.equalize}[number](image)
+
+
+def albumentations_flip(size):
+    import albumentations
+
+    return albumentations.Compose([albumentations.HorizontalFlip(p=0.5)])
+
+
+def albumentations_crop_flip(size):
+    import albumentations as a
+
+    padded = size + 2 * (size // 8)
+    return a.Compose([a.PadIfNeeded(padded, padded), a.RandomCrop(size, size), a.HorizontalFlip(p=0.5)])
+
+
+def albumentations_cutout(size):
+    import albumentations as a
+
+    side = (size // 4, size // 4)
+    return a.Compose([a.CoarseDropout((1, 1), side, side, fill=128, p=1)])
+
+
+def albumentations_rotation(size):
+    import albumentations as a
+
+    return a.Compose([a.Rotate((-15, 15), fill=128, p=1)])
+
+
+def albumentations_resized_crop(size):
+    import albumentations as a
+
+    return a.Compose([a.RandomResizedCrop((size, size), scale=(0.3, 1), p=1)])
+
+
+def albumentations_brightness(size):
+    return _jitter(brightness=(0.6, 1.4))
+
+
+def albumentations_contrast(size):
+    return _jitter(contrast=(0.6, 1.4))
+
+
+def albumentations_saturation(size):
+    return _jitter(saturation=(0.6, 1.4))
+
+
+def albumentations_hue(size):
+    return _jitter(hue=(-0.1, 0.1))
+
+
+def _jitter(**given):
+    import albumentations as a
+
+    none = {"brightness": (1, 1), "contrast": (1, 1), "saturation": (1, 1), "hue": (0, 0)}
+    return a.Compose([a.ColorJitter(**{**none, **given}, p=1)])
 
 
 if __name__ == "__main__":
