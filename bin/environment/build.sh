@@ -113,7 +113,7 @@ build() {
     step "$base" -I -m venv "$venv"
     # -I: nothing on PYTHONPATH passes for installed. PIP_USER: a configured `user = true` fails in a venv.
     PIP_USER=0 step "$venv/bin/python" -I -m pip install --disable-pip-version-check --no-input --progress-bar=off \
-        --use-pep517 --editable ".${extras:+[${extras// /,}]}"
+        --use-pep517 --editable ".[pretrained${extras:+,${extras// /,}}]"
     mv "$log" "$venv/setup.log"
     { printf '%s\n' "$extras" "$body" >"$stamp.new" && mv "$stamp.new" "$stamp"; } || exit 1
     trap - EXIT HUP INT TERM

@@ -8,6 +8,7 @@ from keras_imgcls.core.console import command, duration, note, table
 from keras_imgcls.core.errors import UserError
 from keras_imgcls.core.plugins import load_plugins
 from keras_imgcls.core.run import Run
+from keras_imgcls.models import published
 
 USAGE = """Train a classifier.
 
@@ -28,6 +29,8 @@ def run(config: TrainConfig) -> int:
             return 0
     load_plugins(config.plugin)
     config_module.check(config)
+    if config.pretrained == "imagenet":
+        published.require(config.model)
     if not config.resume and not config.dry_run:
         run_module.require_free(run_module.path_of(config), config.overwrite)
     startup.tensorflow(config.tensorflow_log)  # takes seconds; the checks above answer at once

@@ -18,7 +18,7 @@ class DataOptions:
 
     dataset: str = option("", "digits, cifar10 or tfds:NAME. Empty: the class folders in --data_dir.")
     data_dir: str = option("", "Where the data lies: class folders (with or without train/val/test above them), or an archive of CIFAR-10, or a TFDS folder.")
-    image_size: int = option(0, "Height and width that the model sees, pixels. 0: the dataset's own; 160 for photos of many sizes.", low=0, high=4096)
+    image_size: int = option(0, "Height and width that the model sees, pixels. 0: the dataset's own; 160 for photos of many sizes; for class folders with --pretrained or --init_from what those weights were trained with.", low=0, high=4096)
     resize: str = option("squash", "How a photo becomes square: squash the whole (what phones do), centre crop, or pad.", choices=("crop", "pad", "squash"))
     interpolation: str = option("bilinear", "How pixels are resampled in a resize.", choices=("bilinear", "bicubic", "area", "nearest"))
     channels: int = option(0, "1: grey, 3: RGB. 0: the dataset's own; 3 for files.", choices=(0, 1, 3))
@@ -36,6 +36,8 @@ class ModelOptions:
 
     model: str = option("resnet20", "A model by name, with arguments if you like: resnet20, resnet20(width=32). See bin/models list.")
     min_confidence: float = option(0.0, "Probability below which predict and the exports call an answer 'unsure'.", low=0.0, high=1.0)
+    pretrained: str = option("", "First weights: imagenet (published ones, with their own scaling of pixels), or a .keras or .weights.h5 file. The head is new unless the classes are the same.")
+    init_from: str = option("", "A run whose model gives the first weights; classes and image size may differ.")
 
 
 @dataclass(frozen=True)
@@ -214,6 +216,8 @@ def _check_training(config: TrainConfig) -> None:
     checkpoint_interval(config.checkpoint_every)
     if config.fraction == 0:
         raise UserError("--fraction is above 0; received 0.0.")
+    if config.pretrained and config.init_from:
+        raise UserError("--pretrained and --init_from both give first weights: choose one.")
     if config.resume and config.overwrite:
         raise UserError("--resume continues a run and --overwrite replaces it: choose one.")
     if config.deterministic and config.max_minutes:
@@ -247,7 +251,7 @@ def differences(stored: TrainConfig, given: TrainConfig) -> list[tuple[str, obje
     found = []
     for field in dataclasses.fields(given):
         then, now = getattr(stored, field.name), getattr(given, field.name)
-        if field.name == "data_dir" and now:
+        if field.name in ("data_dir", "init_from") and now:
             now = str(Path(now).expanduser().resolve())
         if field.metadata["stored"] and field.name not in settled and now not in (field.default, then):
             found.append((field.name, then, now))

@@ -14,6 +14,13 @@ from typing import Any
 
 from keras_imgcls.core.errors import UserError
 
+CACHE = "~/.cache/keras_imgcls"
+
+
+def cache_folder(cache_dir: str) -> Path:
+    """The folder that `--cache_dir` means."""
+    return Path(cache_dir or CACHE).expanduser()
+
 
 @contextlib.contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:

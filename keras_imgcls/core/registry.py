@@ -93,7 +93,7 @@ class Registry:
             UserError: an unknown name or argument, or too many arguments.
         """
         self.require(call.name)
-        arguments = self._arguments(call.name)
+        arguments = self.arguments(call.name)
         if len(call.args) > len(arguments):
             raise UserError(f"{call.name} takes {len(arguments)} arguments ({_listed(arguments)}), received '{call}'.")
         for word in call.kwargs:
@@ -104,7 +104,8 @@ class Registry:
                 raise UserError(f"{call.name} received '{word}' twice: '{call}'.")
         return call
 
-    def _arguments(self, name: str) -> tuple[str, ...]:
+    def arguments(self, name: str) -> tuple[str, ...]:
+        """The names of the arguments that a spec may give to `name`; imports nothing of the package."""
         if name in self._sources:
             return self._sources[name].arguments[self.hidden :]
         return tuple(inspect.signature(self.get(name)).parameters)[self.hidden :]

@@ -21,7 +21,6 @@ from keras_imgcls.data.decode import BadImage
 from keras_imgcls.data.decoding import Arrays, Decoding, Files
 from keras_imgcls.data.memory import available_memory
 
-DEFAULT_FOLDER = "~/.cache/keras_imgcls"
 DETERMINISTIC_RAM = 2 * 2**30  # bytes; under --deterministic the choice may not follow the machine
 BATCH = 32
 ABANDONED_AFTER = 3600  # seconds; a fill that is alive writes more often
@@ -42,11 +41,6 @@ class Kept:
     decoding: Decoding
     pixels: np.ndarray | None = None
     bad: dict[int, str] = field(default_factory=dict)
-
-
-def cache_folder(cache_dir: str) -> Path:
-    """The folder that `--cache_dir` means."""
-    return Path(cache_dir or DEFAULT_FOLDER).expanduser()
 
 
 def choose_place(cache: str, size: int, folder: Path, deterministic: bool = False) -> str:

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from keras_imgcls.core.config import DataOptions
 from keras_imgcls.core.errors import UserError
+from keras_imgcls.core.files import cache_folder
 from keras_imgcls.data import cache
 from keras_imgcls.data.decoding import Arrays, Decoding, Files, cpu_tensor
 from keras_imgcls.data.samples import Samples
@@ -96,7 +97,7 @@ def open_store(
         return PixelStore(samples.images, np.arange(len(samples.images)), "ram")
     if samples.kept is not None and samples.kept.pixels is not None and samples.kept.decoding == decoding:
         return PixelStore(samples.kept.pixels, _rows(samples, samples.files), samples.kept.place)
-    folder = cache.cache_folder(options.cache_dir)
+    folder = cache_folder(options.cache_dir)
     size = len(samples.manifest) * image_size * image_size * channels
     place = cache.choose_place(options.cache, size, folder, deterministic)
     images, rows = _stored(samples, whole=place == "disk")

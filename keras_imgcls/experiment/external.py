@@ -50,6 +50,9 @@ def train(
         "batch_size": batch_size,
     }
     config = prepare.settle_steps(config_module.replace(config, **settled), feed.images)
+    origin = None if model else prepare.find_origin(config)
+    if origin:
+        model, _ = origin.build(config.model, feed.image_shape, class_names)
     model = model or classifier.build(config.model, feed.image_shape, len(class_names))
     config = fit.resolve(config, model, feed, classifier.describe(model).macs)
     run = run_module.create(run_module.path_of(config), config.overwrite)

@@ -18,7 +18,8 @@ from keras_imgcls.core.errors import UserError
 from keras_imgcls.data import order, pipeline, readers
 from keras_imgcls.data.samples import Samples
 from keras_imgcls.data.store import Store, open_store
-from keras_imgcls.models import classifier
+from keras_imgcls.models import classifier, pretrained
+from keras_imgcls.models.pretrained import Origin
 from keras_imgcls.training import fit
 from keras_imgcls.training.feed import Feed
 
@@ -36,6 +37,7 @@ class Prepared:
     feed: Feed
     augment: Callable | None
     class_weights: np.ndarray | None
+    first_weights: str
 
 
 def load_data(config: DataOptions, seed: int) -> Samples:
@@ -60,18 +62,22 @@ def prepare(config: TrainConfig, model: keras.Model | None = None) -> Prepared:
         UserError: the data can't be read, the model does not fit it, or a value is wrong.
     """
     fit.seed_everything(config.seed, config.deterministic)
+    origin = None if model else find_origin(config)
+    config = settle_origin(config, origin)
     samples = load_data(config, config.seed)
     _require_validation(config, samples)
     config = settle_data(config, samples)
     store = open_store(samples, config, config.image_size, config.channels, config.deterministic)
     config = settle_steps(config_module.replace(config, cache=store.place), len(samples.manifest.ids("train")))
-    model = model or build_model(config, samples, store)
+    first_weights = "given weights"
+    if model is None:
+        model, first_weights = build_model(config, samples, store, origin)
     on_device = config.augment_on == "device"
     augment = augmentation(config)
     feed = training_feed(config, samples, store, None if on_device else augment)
     config = fit.resolve(config, model, feed, classifier.describe(model).macs)
     weights = balanced_weights(samples) if config.class_weight == "balanced" else None
-    return Prepared(config, samples, store, model, feed, augment if on_device else None, weights)
+    return Prepared(config, samples, store, model, feed, augment if on_device else None, weights, first_weights)
 
 
 def augmentation(config: TrainConfig) -> Callable:
@@ -88,6 +94,24 @@ def augmentation(config: TrainConfig) -> Callable:
         return mixing(*single(images, labels, ids, epoch), ids, epoch)
 
     return augment
+
+
+def find_origin(config: TrainConfig) -> Origin | None:
+    """Where `--pretrained` or `--init_from` say that first weights come from; None for random ones."""
+    return pretrained.origin(config.model, config.pretrained, config.init_from, config.cache_dir)
+
+
+def settle_origin(config: TrainConfig, origin: Origin | None) -> TrainConfig:
+    """`config` with what first weights ask for: of class folders their image size, and always their channels."""
+    if origin is None:
+        return config
+    own_size = 0 if config.dataset else origin.image_size
+    changes = {"image_size": config.image_size or own_size, "channels": config.channels or origin.channels}
+    for name in ("pretrained", "init_from"):  # the run's flags work from any folder
+        value = getattr(config, name)
+        if value and value != pretrained.IMAGENET:
+            changes[name] = str(Path(value).expanduser().resolve())
+    return config_module.replace(config, **changes)
 
 
 def settle_data(config: Any, samples: Samples) -> Any:
@@ -118,12 +142,25 @@ def settle_steps(config: TrainConfig, images: int) -> TrainConfig:
     return config_module.replace(config, batch_size=batch_size, learning_rate=config.learning_rate or usual)
 
 
-def build_model(config: TrainConfig, samples: Samples, store: Store) -> keras.Model:
-    """The classifier, its scaling and any data-dependent layer set from training images."""
+def build_model(
+    config: TrainConfig, samples: Samples, store: Store, origin: Origin | None = None
+) -> tuple[keras.Model, str]:
+    """The classifier with its first weights and scaling, and where those come from.
+
+    They are `origin`'s; without one, weights are random, and scaling and any data-dependent layer are set from training
+    images.
+
+    Raises:
+        UserError: the weights of `origin` don't fit the model.
+    """
+    names = samples.manifest.class_names
     images = _some_training_images(samples, store)
-    model = classifier.build(config.model, store.shape, len(samples.manifest.class_names), channel_statistics(images))
+    statistics = channel_statistics(images)
+    if origin:
+        return origin.build(config.model, store.shape, names, statistics)
+    model = classifier.build(config.model, store.shape, len(names), statistics)
     classifier.initialize(model, config.model, images)
-    return model
+    return model, "random weights"
 
 
 def channel_statistics(images: np.ndarray) -> tuple[list[float], list[float]]:

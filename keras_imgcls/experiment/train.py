@@ -105,6 +105,7 @@ def _introduce(run: Run, ready: Prepared) -> None:
     parameters = f"{ready.model.count_params():,} parameters"
     note(f"{ready.samples.name}: {counts}; {classes} classes; {size} px, {config.channels} channels")
     note(f"{config.model}: {parameters}; augmentation {config.augment}; {config.mixed_precision}")
+    note(f"first weights: {ready.first_weights}")
     note(f"Run: {run.path}")
 
 

@@ -14,9 +14,10 @@ def write_wheel(folder: Path | str, name: str, version: str, files: dict[str, st
     """Writes the wheel and gives its file name; `requires` holds lines for Requires-Dist."""
     info = f"{name}-{version}.dist-info"
     metadata = [f"Name: {name}", f"Version: {version}", *(f"Requires-Dist: {line}" for line in requires)]
+    metadata += ["Provides-Extra: test", "Provides-Extra: pretrained"]
     files = {
         **files,
-        f"{info}/METADATA": "\n".join(["Metadata-Version: 2.1", *metadata, "Provides-Extra: test", ""]),
+        f"{info}/METADATA": "\n".join(["Metadata-Version: 2.1", *metadata, ""]),
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     record = "".join(f"{path},,\n" for path in [*files, f"{info}/RECORD"])
@@ -37,7 +38,8 @@ def build_editable(wheel_directory, config_settings=None, metadata_directory=Non
     setup = configparser.ConfigParser()
     setup.read("setup.cfg")
     requires = setup["options"]["install_requires"].split()
-    requires += [f'{line}; extra == "test"' for line in setup["options.extras_require"]["test"].split()]
+    for extra, lines in setup["options.extras_require"].items():
+        requires += [f'{line}; extra == "{extra}"' for line in lines.split()]
     files = {"__editable__.keras_imgcls.pth": os.getcwd() + "\n"}
     return write_wheel(wheel_directory, setup["metadata"]["name"], setup["metadata"]["version"], files, requires)
 

@@ -31,6 +31,8 @@ install_requires =
     tiny>=1.0
 
 [options.extras_require]
+pretrained =
+    weights
 test =
     pytest
 """
@@ -88,6 +90,7 @@ class Clone:
         (self.root / "setup.cfg").write_text(SETUP_CFG)
         (self.root / "keras_imgcls/__main__.py").write_text(MAIN)
         backend.write_wheel(self.wheels, "tiny", "1.0", {"tiny.py": ""})
+        backend.write_wheel(self.wheels, "weights", "1.0", {"weights.py": ""})
         backend.write_wheel(self.wheels, "pytest", "9.0", {"pytest.py": MAIN})
         self._counter = folder / "built"
         self._counter.touch()
@@ -251,9 +254,9 @@ def test_a_real_environment_is_made_once_and_holds_the_distribution(clone):
     assert code == 0, err
     assert len(err.splitlines()) == 2 and f"setting up {clone.venv}" in err and "ready after" in err
     assert Path(run["python"]) == clone.venv / "bin/python"
-    ask = "import importlib.metadata as m; print(m.version('keras_imgcls'), m.version('tiny'))"
+    ask = "import importlib.metadata as m; print(*(m.version(name) for name in ('keras_imgcls', 'tiny', 'weights')))"
     answer = subprocess.run([clone.venv / "bin/python", "-I", "-c", ask], capture_output=True, text=True)
-    assert answer.stdout == "0.1.0 1.0\n"
+    assert answer.stdout == "0.1.0 1.0 1.0\n"
     assert clone.leftovers() == {".venv"}
     assert clone.run()[::2] == (0, "")
 

@@ -9,6 +9,7 @@ from PIL import Image
 from keras_imgcls.core.config import DataOptions
 from keras_imgcls.core.console import note
 from keras_imgcls.core.errors import UserError
+from keras_imgcls.core.files import cache_folder
 from keras_imgcls.data import cache
 from keras_imgcls.data.decode import PILLOW_FORMATS
 from keras_imgcls.data.decoding import Decoding, Files
@@ -35,7 +36,7 @@ def check_files(name: str, manifest: Manifest, root: Path, options: DataOptions)
     files = Files(root, sorted(manifest.sources.tolist()))
     mirrored = keeps_class_mirrored(name, manifest.class_names)
     samples = Samples(name, manifest, root=root, mirrored=mirrored, own_size=_common_size(files), files=files)
-    folder = cache.cache_folder(options.cache_dir)
+    folder = cache_folder(options.cache_dir)
     bad, kept = cache.recall(files, folder), None
     if bad is None:
         kept = _look(samples, options, folder)

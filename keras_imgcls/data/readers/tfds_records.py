@@ -17,7 +17,6 @@ from keras_imgcls.core import files
 from keras_imgcls.core.config import DataOptions
 from keras_imgcls.core.console import Progress, note
 from keras_imgcls.core.errors import UserError
-from keras_imgcls.data.cache import cache_folder
 from keras_imgcls.data.decode import decode_any
 from keras_imgcls.data.manifest import Manifest, one_hot
 from keras_imgcls.data.readers.checking import check_files
@@ -89,7 +88,7 @@ def _as_arrays(builder: Any, parts: list[Part], image: str, label: str, by_id: b
 
 
 def _as_files(builder: Any, parts: list[Part], image: str, label: str, options: DataOptions) -> Samples:
-    root = cache_folder(options.cache_dir) / "tfds" / builder.info.full_name.replace("/", "-")
+    root = files.cache_folder(options.cache_dir) / "tfds" / builder.info.full_name.replace("/", "-")
     index = _index(root)
     if index is None:
         _write_files(root, builder, parts, image, label)
