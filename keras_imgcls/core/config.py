@@ -138,8 +138,12 @@ class ExportConfig:
     """Export."""
 
     run_dir: str = option("", "The run to export.", stored=False)
-    min_agreement: float = option(0.99, "Least share of test images on which an export and the Keras model agree; below it the command fails.", low=0.0, high=1.0)
+    formats: str = option("", "What is written, with commas between: saved_model, tflite, tflite_float16, tflite_dynamic, tflite_int8. Empty: all.")
     samples: int = option(500, "Largest number of held-out images compared.", low=1)
+    min_agreement: float = option(0.99, "Least share of held-out images on which a float export chooses the Keras model's class. An export fails where it is below beyond chance (exact binomial test, 95 %).", low=0.0, high=1.0)
+    min_agreement_int8: float = option(0.97, "The same for quantized exports (dynamic range, int8).", low=0.0, high=1.0)
+    max_accuracy_drop: float = option(0.01, "Largest loss of accuracy against the Keras model. An export fails where the whole 95 % interval of the loss (paired, same images) is above.", low=0.0, high=1.0)
+    allow_select_ops: bool = option(False, "TFLite files may hold TensorFlow's own operations, which need a bigger runtime; else they are an error.")
     tensorflow_log: bool = option(False, "Show TensorFlow's own start-up messages.", stored=False)
 
 

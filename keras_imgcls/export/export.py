@@ -1,19 +1,25 @@
 """Export: every artefact is written aside, proven, and only then put in place, all of them together."""
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import tensorflow as tf
 
 from keras_imgcls.core import files
-from keras_imgcls.core.errors import UserError
+from keras_imgcls.core.config import ExportConfig
+from keras_imgcls.core.console import note
+from keras_imgcls.core.errors import UserError, nearest
 from keras_imgcls.core.run import Run
-from keras_imgcls.export import parity, saved_model, tflite
-from keras_imgcls.export.parity import Parity, Reference
-from keras_imgcls.inference.predictor import Predictor, load_run
+from keras_imgcls.export import parity
+from keras_imgcls.export.formats import FORMATS, Format
+from keras_imgcls.export.parity import Limits, Parity
+from keras_imgcls.export.reference import Reference, reference
+from keras_imgcls.export.trained import Trained
+from keras_imgcls.inference.predictor import load_run
 
 
-def export_run(run: Run, samples: int = 500, min_agreement: float = 0.99) -> list[Parity]:
+def export_run(run: Run, config: ExportConfig) -> list[Parity]:
     """Writes `RUN/export` anew and returns how its artefacts compare with the Keras model.
 
     Where one has failures, nothing is kept of the new export and an earlier one stays. A good one replaces the earlier
@@ -22,15 +28,17 @@ def export_run(run: Run, samples: int = 500, min_agreement: float = 0.99) -> lis
     Raises:
         UserError: the run has no model or no data, an artefact can't be made or run, or the folder can't be written.
     """
+    formats = chosen_formats(config.formats)
     predictor = load_run(run.path)
-    expected = parity.reference(run, predictor, samples)
+    trained = Trained(run, predictor, config.allow_select_ops)
+    expected = reference(run, predictor, config.samples)
     try:
         with tempfile.TemporaryDirectory(prefix=".export-", dir=run.path) as folder:
             staged = Path(folder) / "export"
-            write(predictor, staged)
-            results = verify(staged, expected, min_agreement)
+            write(trained, staged, formats)
+            results = verify(staged, expected, config)
             if not any(result.failures for result in results):
-                files.write_json(staged / "parity.json", _summary(expected, min_agreement, results))
+                files.write_json(staged / "parity.json", _summary(expected, config, results))
                 files.replace_folder(staged, run.export)
             return results
     except (OSError, tf.errors.OpError) as error:  # TensorFlow says of a full disk that it is exhausted
@@ -45,28 +53,54 @@ def require_parity(results: list[Parity]) -> None:
         raise UserError(f"Nothing was kept of this export. {'; '.join(failures)}.")
 
 
-def write(predictor: Predictor, folder: Path) -> None:
-    """Writes `saved_model/1`, `model.tflite` and `labels.txt` to `folder`."""
-    files.write_text(folder / "labels.txt", "".join(f"{name}\n" for name in predictor.class_names))
-    saved_model.write(predictor, folder / "saved_model" / "1")
-    tflite.write(predictor, folder / "model.tflite")
+def chosen_formats(names: str) -> list[str]:
+    """The names in `--formats`, or all where it is empty.
+
+    Raises:
+        UserError: one of them is unknown.
+    """
+    chosen = [name.strip() for name in names.split(",") if name.strip()] or list(FORMATS)
+    for name in chosen:
+        if name not in FORMATS:
+            raise UserError(f"Unknown format '{name}'.{nearest(name, FORMATS)} Known: {', '.join(FORMATS)}.")
+    return list(dict.fromkeys(chosen))
 
 
-def verify(folder: Path, expected: Reference, min_agreement: float) -> list[Parity]:
+def write(trained: Trained, folder: Path, formats: Sequence[str] = tuple(FORMATS)) -> None:
+    """Writes `labels.txt` and the artefacts of `formats` to `folder`."""
+    files.write_text(folder / "labels.txt", "".join(f"{name}\n" for name in trained.predictor.class_names))
+    for name in formats:
+        note(f"{FORMATS[name].path}: writing …")
+        FORMATS[name].write(trained, folder / FORMATS[name].path)
+
+
+def verify(folder: Path, expected: Reference, config: ExportConfig) -> list[Parity]:
     """Runs what `write` made, each in a fresh interpreter, and compares."""
-    with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
-        by_tensorflow = parity.check_saved_model(folder / "saved_model" / "1", expected, Path(first), min_agreement)
-        by_litert = parity.check_tflite(
-            folder / "model.tflite", folder / "labels.txt", expected, Path(second), min_agreement
-        )
-    return [*by_tensorflow, by_litert]
+    results = []
+    for form in FORMATS.values():
+        if (folder / form.path).exists():
+            note(f"{form.path}: answering {len(expected.images):,} {expected.split} images …")
+            results += check(folder / form.path, form, expected, config)
+    return results
 
 
-def _summary(expected: Reference, min_agreement: float, results: list[Parity]) -> dict:
+def check(path: Path, form: Format, expected: Reference, config: ExportConfig) -> list[Parity]:
+    """The parity of one artefact, once for each of its inputs."""
+    min_agreement = config.min_agreement_int8 if form.quantized else config.min_agreement
+    limits = Limits(min_agreement, config.max_accuracy_drop, form.max_difference)
+    with tempfile.TemporaryDirectory() as work:
+        answers = form.answers(path, expected, Path(work))
+    name = form.path.partition("/")[0]
+    return [parity.compare(name, path, each, expected, limits) for each in answers]
+
+
+def _summary(expected: Reference, config: ExportConfig, results: list[Parity]) -> dict:
     return {
         "split": expected.split,
         "images": len(expected.images),
-        "min_agreement": min_agreement,
-        "max_difference": parity.MAX_DIFFERENCE,
+        "keras_accuracy": float(expected.right.mean()),
+        "min_agreement": config.min_agreement,
+        "min_agreement_int8": config.min_agreement_int8,
+        "max_accuracy_drop": config.max_accuracy_drop,
         "artefacts": [result.summary() for result in results],
     }

@@ -19,7 +19,7 @@ def digits_run(tmp_path):
 
 
 def test_exports_of_digits_agree_on_the_test_split(digits_run, capsys):
-    assert export.run(ExportConfig(run_dir=str(digits_run.path), samples=40)) == 0
+    assert export.run(ExportConfig(run_dir=str(digits_run.path), samples=40, formats="saved_model,tflite")) == 0
     stored = json.loads((digits_run.export / "parity.json").read_text())
     assert stored["split"] == "test" and stored["images"] == 40
     assert {entry["agreement"] for entry in stored["artefacts"]} == {1.0}
@@ -29,8 +29,8 @@ def test_exports_of_digits_agree_on_the_test_split(digits_run, capsys):
 
 
 def test_failures_are_named_below_the_table(digits_run, capsys, monkeypatch):
-    bad = Parity("model.tflite", 40, 0.5, 0.3, 0.1, 10, ("it agrees on too few",))
-    monkeypatch.setattr(room, "export_run", lambda run, samples, min_agreement: [bad])
+    bad = Parity("model.tflite", 40, 0.5, 0.3, 0.1, 0.0, 0.2, 0.7, 10, {}, {}, ("it agrees on too few",))
+    monkeypatch.setattr(room, "export_run", lambda run, config: [bad])
     with pytest.raises(UserError, match=r"Nothing was kept of this export\. model\.tflite: it agrees on too few\.$"):
         export.run(ExportConfig(run_dir=str(digits_run.path)))
     printed = capsys.readouterr().out

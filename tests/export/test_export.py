@@ -1,5 +1,6 @@
 """Good exports pass, those that are wrong in any way are caught, and none of these takes the place of a good one."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -8,9 +9,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_imgcls.core.config import ExportConfig
 from keras_imgcls.core.errors import UserError
 from keras_imgcls.data.decode import resize_image
-from keras_imgcls.export import export, parity, saved_model, tflite
+from keras_imgcls.export import calibration, export, fresh, parity, tflite
+from keras_imgcls.export.formats import FORMATS
+from keras_imgcls.export.reference import Reference, keras_probabilities
+from keras_imgcls.export.trained import Trained
 from keras_imgcls.inference.predictor import Predictor
 from tests.inference.tiny import make_model, make_run
 
@@ -22,6 +27,14 @@ def make_predictor(**changes):
     return Predictor(make_model(SHAPE), changes.pop("names", NAMES), **{"resize": "squash", **changes})
 
 
+def make_trained(predictor=None, **options):
+    """What is exported, with calibration images that need no dataset."""
+    trained = Trained(None, predictor or make_predictor(), **options)
+    photos = np.random.default_rng(1).integers(0, 256, (40, *SHAPE), np.uint8)
+    trained.calibration = calibration.with_extremes(photos)
+    return trained
+
+
 def make_reference(predictor, count=64):
     """Images of several sizes as PNG, and as the pixels that training saw."""
     random = np.random.default_rng(0)
@@ -29,8 +42,8 @@ def make_reference(predictor, count=64):
     photos = [random.integers(0, 256, (*size, 3), np.uint8) for size in sizes]
     images = np.stack([resize_image(photo, 8, "squash", "bilinear").numpy() for photo in photos])
     encoded = [tf.io.encode_png(photo).numpy() for photo in photos]
-    probabilities = parity.keras_probabilities(predictor, images)
-    return parity.Reference("test", images, encoded, probabilities, probabilities.argmax(axis=1), predictor.class_names)
+    probabilities = keras_probabilities(predictor, images)
+    return Reference("test", images, encoded, probabilities, probabilities.argmax(axis=1), predictor.class_names)
 
 
 @pytest.fixture(scope="module")
@@ -41,17 +54,24 @@ def reference():
 @pytest.fixture(scope="module")
 def good(tmp_path_factory, reference):
     folder = tmp_path_factory.mktemp("good") / "export"
-    export.write(make_predictor(), folder)
-    return folder, export.verify(folder, reference, 0.99)
+    export.write(make_trained(), folder)
+    return folder, export.verify(folder, reference, ExportConfig())
 
 
 def test_a_good_export_passes(good, reference):
     folder, results = good
-    assert [result.artefact for result in results] == ["saved_model, pixels", "saved_model, files", "model.tflite"]
+    by_name = {result.artefact: result for result in results}
+    assert list(by_name) == [
+        "saved_model, pixels", "saved_model, files",
+        "model.tflite", "model_float16.tflite", "model_dynamic.tflite", "model_int8.tflite",
+    ]  # fmt: skip
     for result in results:
-        assert result.failures == () and result.agreement == 1 and result.images == 64
-        assert result.accuracy == 1 and 0 <= result.largest_difference < 1e-5
-    assert results[2].size == (folder / "model.tflite").stat().st_size
+        assert result.failures == () and result.images == 64
+        assert set(result.latency) == (set() if result.artefact == "saved_model, files" else {"1", "2"})
+    for name in ("saved_model, pixels", "saved_model, files", "model.tflite"):
+        assert by_name[name].accuracy == by_name[name].agreement == 1 and by_name[name].largest_difference < 1e-5
+    assert by_name["model.tflite"].size == (folder / "model.tflite").stat().st_size
+    assert by_name["model.tflite"].operations["CONV_2D"] == 1 == by_name["model.tflite"].operations["SOFTMAX"]
     assert len(np.unique(reference.truth)) >= 5, "all images have the same answer: nothing would be caught"
 
 
@@ -86,12 +106,22 @@ def train_statistics(model):
     next(layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)).epsilon = 0.1
 
 
+def exported(trained, name, folder, labels=NAMES):
+    """Writes one format of `trained` and `labels` beside it."""
+    path = folder / FORMATS[name].path
+    FORMATS[name].write(trained, path)
+    (folder / "labels.txt").write_text("".join(f"{label}\n" for label in labels))
+    return path
+
+
+def check(path, name, reference):
+    return export.check(path, FORMATS[name], reference, ExportConfig())
+
+
 @pytest.mark.parametrize("change", [shift_bias, rescale, swap_channels, train_statistics])
 def test_a_changed_network_is_caught(change, reference, tmp_path):
-    (tmp_path / "labels.txt").write_text("".join(f"{name}\n" for name in NAMES))
-    tflite.write(mutated(change), tmp_path / "model.tflite")
-    (tmp_path / "work").mkdir()
-    result = parity.check_tflite(tmp_path / "model.tflite", tmp_path / "labels.txt", reference, tmp_path / "work", 0.99)
+    path = exported(make_trained(mutated(change)), "tflite", tmp_path)
+    (result,) = check(path, "tflite", reference)
     assert any("a probability differs by" in failure for failure in result.failures)
 
 
@@ -102,11 +132,11 @@ def test_a_changed_network_is_caught(change, reference, tmp_path):
         (sorted(NAMES, reverse=True), "it agrees with the Keras model on"),
     ],
 )
-def test_other_labels_beside_a_right_file_are_caught(good, reference, tmp_path, labels, failure):
-    (tmp_path / "labels.txt").write_text("".join(f"{name}\n" for name in labels))
-    (tmp_path / "work").mkdir()
-    result = parity.check_tflite(good[0] / "model.tflite", tmp_path / "labels.txt", reference, tmp_path / "work", 0.99)
+def test_other_labels_beside_a_right_file_are_caught(reference, tmp_path, labels, failure):
+    path = exported(make_trained(), "tflite", tmp_path, labels)
+    (result,) = check(path, "tflite", reference)
     assert any(failure in text for text in result.failures)
+    assert "the labels inside are not those beside it" in result.failures
 
 
 @pytest.mark.parametrize(
@@ -117,38 +147,34 @@ def test_other_labels_beside_a_right_file_are_caught(good, reference, tmp_path, 
     ],
 )
 def test_a_changed_way_to_the_network_or_from_it_is_caught(reference, tmp_path, changes, broken):
-    saved_model.write(make_predictor(**changes), tmp_path / "saved_model" / "1")
-    (tmp_path / "work").mkdir()
-    results = parity.check_saved_model(tmp_path / "saved_model" / "1", reference, tmp_path / "work", 0.99)
+    path = exported(make_trained(make_predictor(**changes)), "saved_model", tmp_path)
+    results = check(path, "saved_model", reference)
     assert {result.artefact for result in results if result.failures} == broken
 
 
 def test_answers_that_are_no_numbers_fail():
     predictor = make_predictor()
     expected = make_reference(predictor, 8)
-    answers = {
-        "probabilities": np.full((8, 10), np.nan),
-        "chosen": np.array(NAMES)[expected.truth],
-        "class_names": np.array(NAMES),
-    }
-    result = parity._compare("x", answers, "", expected, Path(__file__), 0.99)
+    answers = fresh.Answers("", np.full((8, 10), np.nan), np.array(NAMES)[expected.truth], NAMES)
+    result = parity.compare("x", Path(__file__), answers, expected, parity.Limits(0.99, 0.01, 0.001))
     assert result.failures == ("a probability differs by nan, more than 0.001",)
 
 
 def test_a_file_that_does_not_run_is_said(reference, tmp_path):
+    (tmp_path / "broken").mkdir()
+    with pytest.raises(UserError, match=r"The export broken can't be run in a fresh interpreter: OSError: "):
+        check(tmp_path / "broken", "saved_model", reference)
     (tmp_path / "model.tflite").write_bytes(b"no model at all")
-    (tmp_path / "labels.txt").write_text("")
-    (tmp_path / "work").mkdir()
-    with pytest.raises(UserError, match=r"The export model\.tflite can't be run in a fresh interpreter: ValueError: "):
-        parity.check_tflite(tmp_path / "model.tflite", tmp_path / "labels.txt", reference, tmp_path / "work", 0.99)
+    with pytest.raises(UserError, match=r"model\.tflite has no metadata of this package's exports"):
+        check(tmp_path / "model.tflite", "tflite", reference)
 
 
 def test_an_operation_beyond_the_builtins_is_said(tmp_path):
     image = keras.Input((8, 8, 1), name="image")
     spectrum = keras.layers.Lambda(lambda x: tf.math.betainc(x / 256 + 0.1, x / 256 + 0.1, x / 256))(image)
     model = keras.Model(image, keras.layers.Dense(2)(keras.layers.Flatten()(spectrum)))
-    with pytest.raises(UserError, match="The model can't be converted to TFLite's built-in operations: "):
-        tflite.write(Predictor(model, ("a", "b")), tmp_path / "model.tflite")
+    with pytest.raises(UserError, match=r"TFLite's built-in operations \(--allow_select_ops .*\): "):
+        tflite.write(Trained(None, Predictor(model, ("a", "b"))), tmp_path / "model.tflite")
     assert not (tmp_path / "model.tflite").exists()
 
 
@@ -158,11 +184,10 @@ class TestWholeExports:
     @pytest.fixture
     def run(self, tmp_path, monkeypatch):
         run = make_run(tmp_path / "run", model=make_model(SHAPE), names=NAMES)
-        monkeypatch.setattr(parity, "reference", lambda run, predictor, samples: make_reference(predictor, samples))
-        monkeypatch.setattr(
-            parity, "check_saved_model", lambda *arguments: []
-        )  # proven above; it starts TensorFlow each time
+        monkeypatch.setattr(export, "reference", lambda run, predictor, samples: make_reference(predictor, samples))
         return run
+
+    config = ExportConfig(formats="tflite", samples=16)  # SavedModel starts TensorFlow each time, and is proven above
 
     def left_over(self, run):
         return [path.name for path in run.path.iterdir() if path.name.startswith(".")]
@@ -170,7 +195,7 @@ class TestWholeExports:
     def test_a_good_one_replaces_all_of_an_earlier_one(self, run):
         run.export.mkdir()
         (run.export / "stale.tflite").write_text("of an older model")
-        (result,) = export.export_run(run, samples=16)
+        (result,) = export.export_run(run, self.config)
         stored = json.loads((run.export / "parity.json").read_text())
         assert [entry["artefact"] for entry in stored["artefacts"]] == [result.artefact] == ["model.tflite"]
         assert stored["images"] == 16 and stored["split"] == "test" and stored["artefacts"][0]["agreement"] == 1.0
@@ -178,28 +203,26 @@ class TestWholeExports:
             "labels.txt",
             "model.tflite",
             "parity.json",
-            "saved_model",
         ]
         assert not self.left_over(run)
 
     def test_a_wrong_one_leaves_the_earlier_one(self, run, monkeypatch):
         run.export.mkdir()
         (run.export / "model.tflite").write_text("good")
-        write = tflite.write
-        monkeypatch.setattr(tflite, "write", lambda predictor, path: write(mutated(shift_bias), path))
-        results = export.export_run(run, samples=16)
+        replace_writer(monkeypatch, lambda trained, path: tflite.write(make_trained(mutated(shift_bias)), path))
+        results = export.export_run(run, self.config)
         assert [bool(result.failures) for result in results] == [True]
         assert [path.name for path in run.export.iterdir()] == ["model.tflite"]
         assert (run.export / "model.tflite").read_text() == "good"
         assert not self.left_over(run)
 
     def test_one_that_fails_midway_leaves_nothing(self, run, monkeypatch):
-        def fail(predictor, path):
+        def fail(trained, path):
             raise UserError("no such operation")
 
-        monkeypatch.setattr(tflite, "write", fail)
+        replace_writer(monkeypatch, fail)
         with pytest.raises(UserError, match="no such operation"):
-            export.export_run(run, samples=16)
+            export.export_run(run, self.config)
         assert not run.export.exists() and not self.left_over(run)
 
     def test_a_full_disk_is_one_clear_line(self, run, monkeypatch):
@@ -212,8 +235,20 @@ class TestWholeExports:
 
         monkeypatch.setattr(tf.saved_model, "save", fail)
         with pytest.raises(UserError, match=r"^Can't write .*run/export: a/b; No space left on device\.$"):
-            export.export_run(run, samples=16)
+            export.export_run(run, self.config)
         assert not run.export.exists() and not self.left_over(run)
+
+    @pytest.mark.parametrize(
+        "formats, message",
+        [("tflite_int9", r"^Unknown format 'tflite_int9'\. Did you mean 'tflite_int8'\? Known: saved_model, tflite, ")],
+    )
+    def test_unknown_formats_are_named(self, run, formats, message):
+        with pytest.raises(UserError, match=message):
+            export.export_run(run, ExportConfig(formats=formats))
+
+
+def replace_writer(monkeypatch, write):
+    monkeypatch.setitem(FORMATS, "tflite", dataclasses.replace(FORMATS["tflite"], write=write))
 
 
 def test_the_fresh_interpreter_has_this_package_nowhere(good, reference, tmp_path, monkeypatch):
@@ -221,20 +256,9 @@ def test_the_fresh_interpreter_has_this_package_nowhere(good, reference, tmp_pat
     (tmp_path / "keras_imgcls").mkdir()
     (tmp_path / "keras_imgcls" / "__init__.py").write_text("raise SystemExit('imported')")
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "work").mkdir()
-    answers = parity._run_fresh(
-        "fresh_tflite.py",
-        good[0] / "model.tflite",
-        good[0] / "labels.txt",
-        _images(reference, tmp_path),
-        work=tmp_path / "work",
-    )
+    files = good[0] / "model.tflite", good[0] / "labels.txt", fresh.store(reference.images, tmp_path)
+    answers = fresh.run("fresh_tflite.py", *files, work=tmp_path, options=("ai_edge_litert",))
     imported = set(answers["imported"].tolist())
     assert "ai_edge_litert" in imported and not imported & {"keras_imgcls", "tensorflow", "keras"}
     with pytest.raises(UserError, match="without ai_edge_litert, but ai_edge_litert was imported"):
-        parity._require_absent(answers, ["ai_edge_litert"])
-
-
-def _images(reference, folder):
-    np.save(folder / "images.npy", reference.images)
-    return folder / "images.npy"
+        fresh.require_absent(answers, ["ai_edge_litert"])

@@ -5,7 +5,9 @@ import pytest
 from PIL import Image
 
 from keras_imgcls.data import readers
-from keras_imgcls.export import parity, saved_model
+from keras_imgcls.export import fresh, saved_model
+from keras_imgcls.export import reference as room
+from keras_imgcls.export.parity import Limits, compare
 from keras_imgcls.inference.predictor import load_run
 from tests.inference.tiny import digits, make_model, make_run
 
@@ -50,15 +52,22 @@ def formats_run(tmp_path_factory):
 def test_raw_files_of_every_format_give_the_pixels_of_training(formats_run, tmp_path):
     """The SavedModel gets each file as it lies there (a PPM as PNG) and answers as for the pixels of training."""
     predictor = load_run(formats_run.path)
-    expected = parity.reference(formats_run, predictor, 100)
+    expected = room.reference(formats_run, predictor, 100)
     assert expected.split == "test" and len(expected.images) == 8
     raw = {path.read_bytes() for path in (formats_run.path.parent / "photos" / "test" / "cat").iterdir()}
     assert sum(content in raw for content in expected.encoded) == 7, "all but the PPM go in as they are"
     assert len(np.unique(expected.probabilities[:, 0].round(4))) >= 6, "the images are too alike to tell anything"
     saved_model.write(predictor, tmp_path / "saved_model" / "1")
-    (tmp_path / "work").mkdir()
-    for result in parity.check_saved_model(tmp_path / "saved_model" / "1", expected, tmp_path / "work", 1.0):
-        assert not result.failures and result.largest_difference < 1e-5
+    folder = tmp_path / "saved_model" / "1"
+    for answers in fresh.saved_model(folder, expected, tmp_path / "work"):
+        result = compare("saved_model", folder, answers, expected, Limits(1.0, 0.0, 1e-5))
+        assert result.failures == () and result.images == 8
+
+
+def test_raw_files_resized_as_in_training_are_the_pixels_of_training(formats_run):
+    expected = room.reference(formats_run, load_run(formats_run.path), 100)
+    np.testing.assert_array_equal(expected.pixels("crop", "bicubic"), expected.images)
+    assert not np.array_equal(expected.pixels("squash", "bicubic"), expected.images)
 
 
 @pytest.mark.parametrize("split", ["test", "validation", "train"])
@@ -67,13 +76,14 @@ def test_held_out_images_are_preferred(tmp_path, split):
     manifest = readers.load(run.config, run.config.seed).manifest
     keep = {"test": ("train", "validation", "test"), "validation": ("train", "validation"), "train": ("train",)}[split]
     manifest.take(np.flatnonzero(np.isin(manifest.splits, keep))).write(run.manifest)
-    expected = parity.reference(run, load_run(run.path), 30)
+    expected = room.reference(run, load_run(run.path), 30)
     assert expected.split == split and len(expected.images) == 30
     assert len(set(expected.truth.tolist())) >= 7, "spread over the split, not its first images"
+    assert room.reference(run, load_run(run.path), 5, split="train").split == "train", "unless another is asked for"
 
 
 def test_the_reference_is_the_keras_model(predictor):
     images = digits(70)
     logits = predictor.model.predict(images, verbose=0).astype(np.float64)
     expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(parity.keras_probabilities(predictor, images), expected, atol=1e-6)
+    np.testing.assert_allclose(room.keras_probabilities(predictor, images), expected, atol=1e-6)

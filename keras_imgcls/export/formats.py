@@ -1,0 +1,44 @@
+"""Formats: the doors out of the house. Another one is another row."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from keras_imgcls.export import fresh, saved_model, tflite
+from keras_imgcls.export.fresh import Answers
+from keras_imgcls.export.reference import Reference
+from keras_imgcls.export.trained import Trained
+
+
+@dataclass(frozen=True)
+class Format:
+    """One way to write a model, and to run what was written.
+
+    Attributes:
+        path: the file or folder below `RUN/export`.
+        write: writes it: (model, path).
+        answers: runs it without this package, once for each of its inputs: (path, images, a folder to work in).
+        max_difference: the largest difference of any probability from the Keras model's that is no fault.
+        quantized: whether `--min_agreement_int8` is its limit, in place of `--min_agreement`.
+    """
+
+    path: str
+    write: Callable[[Trained, Path], None]
+    answers: Callable[[Path, Reference, Path], list[Answers]]
+    max_difference: float = 1.0
+    quantized: bool = False
+
+
+# Differences in float32: another order of sums gives 1e-6, a wrong constant far more.
+FORMATS = {
+    "saved_model": Format(
+        "saved_model/1",
+        lambda trained, path: saved_model.write(trained.predictor, path),
+        fresh.saved_model,
+        max_difference=1e-3,
+    ),
+    "tflite": Format("model.tflite", tflite.write, fresh.tflite, max_difference=1e-3),
+    "tflite_float16": Format("model_float16.tflite", tflite.write_float16, fresh.tflite, max_difference=2e-2),
+    "tflite_dynamic": Format("model_dynamic.tflite", tflite.write_dynamic, fresh.tflite, quantized=True),
+    "tflite_int8": Format("model_int8.tflite", tflite.write_int8, fresh.tflite, quantized=True),
+}

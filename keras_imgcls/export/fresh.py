@@ -1,0 +1,140 @@
+"""Fresh: exports run by a new interpreter that has this package nowhere."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from tensorflow.lite.python import schema_py_generated as schema
+
+from keras_imgcls.core.errors import UserError
+from keras_imgcls.export import metadata
+from keras_imgcls.export.reference import Reference
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What an export says of the images of a reference.
+
+    Attributes:
+        way: which of its inputs was used; empty where it has one.
+        probabilities: of shape (n, k).
+        chosen: the label of each, by the labels that the export has.
+        class_names: those labels.
+        operations: how often its graph has which operation; empty where the format doesn't say.
+        milliseconds: by the number of threads, how long each of some images took, one at a time.
+        faults: what is wrong with it whatever it answers.
+    """
+
+    way: str
+    probabilities: np.ndarray
+    chosen: np.ndarray
+    class_names: tuple[str, ...]
+    operations: dict[str, int] = field(default_factory=dict)
+    milliseconds: dict[int, np.ndarray] = field(default_factory=dict)
+    faults: tuple[str, ...] = ()
+
+
+def saved_model(folder: Path, expected: Reference, work: Path) -> list[Answers]:
+    """What the SavedModel in `folder` says, by pixels and by encoded files; `work` is a folder to work in.
+
+    Raises:
+        UserError: it can't be run.
+    """
+    answers = _saved_model(folder, expected.images, expected.encoded, work / "all", threads=2)
+    alone = _saved_model(folder, expected.images[:1], expected.encoded[:1], work / "one", threads=1)  # for its time
+    milliseconds = {1: alone["milliseconds"], 2: answers["milliseconds"]}
+    names = tuple(answers["class_names"].tolist())
+    return [
+        Answers("pixels", answers["probabilities"], answers["chosen"], names, milliseconds=milliseconds),
+        Answers("files", answers["byte_probabilities"], answers["byte_chosen"], names),
+    ]
+
+
+def _saved_model(
+    folder: Path, images: np.ndarray, encoded: list[bytes], work: Path, threads: int
+) -> dict[str, np.ndarray]:
+    files_folder = work / "files"
+    files_folder.mkdir(parents=True)
+    for number, content in enumerate(encoded):
+        (files_folder / f"{number:08}").write_bytes(content)
+    options = (str(threads),)
+    answers = run("fresh_saved_model.py", folder, store(images, work), files_folder, work=work, options=options)
+    require_absent(answers, ("keras_imgcls",))
+    return answers
+
+
+def tflite(path: Path, expected: Reference, work: Path) -> list[Answers]:
+    """What a TFLite file says of the raw files, made its input as it says itself; `work` is a folder to work in.
+
+    Its labels are those of the `labels.txt` beside it.
+
+    Raises:
+        UserError: it can't be run.
+    """
+    model = path.read_bytes()
+    labels, preprocessing = metadata.read(path)
+    images = store(expected.pixels(**preprocessing), work)
+    operations = census(model)
+    flex = any(name.startswith("Flex") for name in operations)
+    runtime = "tensorflow" if flex else "ai_edge_litert"  # LiteRT's package has no TensorFlow operations
+    answers = run("fresh_tflite.py", path, path.with_name("labels.txt"), images, work=work, options=(runtime,))
+    require_absent(answers, ("keras_imgcls", *(() if flex else ("tensorflow", "keras"))))
+    names = tuple(answers["class_names"].tolist())
+    faults = () if labels == list(names) else ("the labels inside are not those beside it",)
+    milliseconds = {threads: answers[f"milliseconds_{threads}"] for threads in (1, 2)}
+    return [Answers("", answers["probabilities"], answers["chosen"], names, operations, milliseconds, faults)]
+
+
+def census(model: bytes) -> dict[str, int]:
+    """How often a TFLite file has which operation, most frequent first."""
+    names = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
+    contents = schema.Model.GetRootAs(model, 0)
+    counts: dict[str, int] = {}
+    for graph in map(contents.Subgraphs, range(contents.SubgraphsLength())):
+        for operator in map(graph.Operators, range(graph.OperatorsLength())):
+            code = contents.OperatorCodes(operator.OpcodeIndex())
+            number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+            name = code.CustomCode().decode() if code.CustomCode() else names[number]
+            counts[name] = counts.get(name, 0) + 1
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def store(images: np.ndarray, work: Path) -> Path:
+    """`images` as a file in `work`."""
+    np.save(work / "images.npy", images)
+    return work / "images.npy"
+
+
+def run(script: str, *arguments: Path, work: Path, options: Sequence[str] = ()) -> dict[str, np.ndarray]:
+    """What a script of this folder answers, run by a new interpreter, elsewhere, and on the CPU.
+
+    Raises:
+        UserError: it failed.
+    """
+    program = Path(__file__).with_name(script).resolve()
+    answers = work / "answers.npz"
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    # -P: modules are not looked for in the script's folder, nor in the working one.
+    places = [*(argument.resolve() for argument in arguments), answers.resolve()]
+    command = [sys.executable, "-P", program, *places, *options]
+    result = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True)
+    if result.returncode:
+        reason = (result.stderr.strip().splitlines() or [f"exit code {result.returncode}"])[-1]
+        raise UserError(f"The export {arguments[0].name} can't be run in a fresh interpreter: {reason}")
+    with np.load(answers, allow_pickle=False) as stored:
+        return dict(stored)
+
+
+def require_absent(answers: dict[str, np.ndarray], packages: Sequence[str]) -> None:
+    """Holds that none of `packages` was imported.
+
+    Raises:
+        UserError: with the names of those that were.
+    """
+    found = sorted(set(packages) & set(answers["imported"].tolist()))
+    if found:
+        raise UserError(f"An export is to be run without {', '.join(packages)}, but {', '.join(found)} was imported.")

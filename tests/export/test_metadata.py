@@ -1,0 +1,124 @@
+"""What others read in our TFLite files: Google's own schema classes, plain zip, and MediaPipe's ImageClassifier."""
+
+import zipfile
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from keras_imgcls import __version__
+from keras_imgcls.core.errors import UserError
+from keras_imgcls.export import metadata, tflite
+from tests.export.test_export import NAMES, SHAPE, make_predictor, make_trained
+
+FILES = {
+    "float": tflite.write,
+    "float16": tflite.write_float16,
+    "dynamic": tflite.write_dynamic,
+    "int8": tflite.write_int8,
+}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("files")
+    trained = make_trained(make_predictor(resize="pad", interpolation="area"))
+    for name, write in FILES.items():
+        write(trained, folder / f"{name}.tflite")
+    return folder
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_schema_of_google_reads_it(files, name):
+    schema = pytest.importorskip("mediapipe.tasks.metadata.metadata_schema_py_generated")
+    from tensorflow.lite.python import schema_py_generated as model_schema
+
+    content = (files / f"{name}.tflite").read_bytes()
+    model = model_schema.ModelT.InitFromPackedBuf(content, 0)
+    (entry,) = [entry for entry in model.metadata if entry.name == b"TFLITE_METADATA"]
+    buffer = bytes(model.buffers[entry.buffer].data)
+    assert schema.ModelMetadata.ModelMetadataBufferHasIdentifier(buffer, 0)
+    read = schema.ModelMetadataT.InitFromPackedBuf(buffer, 0)
+    assert read.description == b"Classifies images of 8 x 8 pixels as one of 10 classes."
+    assert read.version == f"keras_imgcls {__version__}".encode() and read.minParserVersion == b"1.0.0"
+    (graph,) = read.subgraphMetadata
+    (image,), (probabilities,) = graph.inputTensorMetadata, graph.outputTensorMetadata
+    assert image.content.contentPropertiesType == schema.ContentProperties.ImageProperties
+    assert image.content.contentProperties.colorSpace == schema.ColorSpaceType.RGB
+    (process,) = image.processUnits
+    assert process.optionsType == schema.ProcessUnitOptions.NormalizationOptions
+    assert (list(process.options.mean), list(process.options.std)) == ([0.0], [1.0])
+    assert (list(image.stats.min), list(image.stats.max)) == ([0.0], [255.0])
+    (labels,) = probabilities.associatedFiles
+    assert labels.name == b"labels.txt" and labels.type == schema.AssociatedFileType.TENSOR_AXIS_LABELS
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_labels_and_the_way_to_the_input_are_files_inside(files, name):
+    with zipfile.ZipFile(files / f"{name}.tflite") as packed:
+        assert packed.read("labels.txt").decode() == "".join(f"{name}\n" for name in NAMES)
+        assert {entry.compress_type for entry in packed.infolist()} == {zipfile.ZIP_STORED}
+    assert metadata.read(files / f"{name}.tflite") == (list(NAMES), {"resize": "pad", "interpolation": "area"})
+
+
+def test_a_file_without_metadata_is_said(tmp_path):
+    (tmp_path / "x.tflite").write_bytes(b"no archive")
+    with pytest.raises(UserError, match="x.tflite has no metadata of this package's exports: File is not a zip file"):
+        metadata.read(tmp_path / "x.tflite")
+
+
+def test_the_same_model_gives_the_same_bytes(tmp_path):
+    model = tflite.convert(make_trained())
+    first, second = (metadata.embed(model, "a", "b", NAMES, 3, {}) for _ in range(2))
+    assert first == second
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_image_classifier_of_mediapipe_answers_as_our_predictor(files, name, tmp_path):
+    mediapipe = pytest.importorskip("mediapipe")
+    vision = pytest.importorskip("mediapipe.tasks.python.vision")
+    base = mediapipe.tasks.BaseOptions(model_asset_path=str(files / f"{name}.tflite"))
+    predictor = make_predictor()
+    pictures = np.random.default_rng(2).integers(0, 256, (30, *SHAPE), np.uint8)
+    expected = predictor.predict(pictures)
+    answers = []
+    with vision.ImageClassifier.create_from_options(vision.ImageClassifierOptions(base_options=base)) as classifier:
+        for number, picture in enumerate(pictures):
+            Image.fromarray(picture).save(tmp_path / f"{number}.png")
+            image = mediapipe.Image.create_from_file(str(tmp_path / f"{number}.png"))
+            (head,) = classifier.classify(image).classifications
+            answers.append({category.category_name: category.score for category in head.categories})
+    scores = np.array([[answer[label] for label in NAMES] for answer in answers])
+    largest = np.abs(scores - expected).max()
+    assert largest < {"float": 1e-5, "float16": 1e-2}.get(name, 0.1)
+    sure = np.sort(expected, axis=1)[:, -1] - np.sort(expected, axis=1)[:, -2] > 2 * largest
+    assert sure.sum() >= 15, "too close to call: nothing would be caught"
+    assert np.array_equal(scores.argmax(axis=1)[sure], expected.argmax(axis=1)[sure])
+
+
+def test_int8_takes_bytes_and_gives_256ths(files):
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(files / "int8.tflite"))
+    (image,), (probabilities,) = interpreter.get_input_details(), interpreter.get_output_details()
+    assert (image["dtype"], image["quantization"]) == (np.uint8, (1.0, 0))
+    assert (probabilities["dtype"], probabilities["quantization"]) == (np.uint8, (1 / 256, 0))
+
+
+def test_an_input_that_is_not_exactly_bytes_is_refused():
+    trained = make_trained()
+    trained.calibration = trained.calibration[:-1] // 2  # no white, and half the light
+    with pytest.raises(
+        UserError, match=r"Expected uint8 of quantization \(1\.0, 0\) at .*, the converter gave uint8 of"
+    ):
+        tflite.int8(trained)
+
+
+def test_weights_are_quantized_per_channel(files):
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(files / "int8.tflite"))
+    scales = [details["quantization_parameters"]["scales"] for details in interpreter.get_tensor_details()]
+    assert max(map(len, scales)) == 12, "the convolution has 12 filters"
+    assert tf.int8.as_numpy_dtype in {details["dtype"] for details in interpreter.get_tensor_details()}
