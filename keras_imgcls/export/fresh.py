@@ -76,8 +76,8 @@ def tflite(path: Path, expected: Reference, work: Path) -> list[Answers]:
         UserError: it can't be run.
     """
     model = path.read_bytes()
-    labels, preprocessing = metadata.read(path)
-    images = store(expected.pixels(**preprocessing), work)
+    labels, served = metadata.read(path)
+    images = store(expected.pixels(served["resize"], served["interpolation"]), work)
     operations = census(model)
     flex = any(name.startswith("Flex") for name in operations)
     runtime = "tensorflow" if flex else "ai_edge_litert"  # LiteRT's package has no TensorFlow operations

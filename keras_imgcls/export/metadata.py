@@ -17,16 +17,16 @@ from tensorflow.lite.python import schema_py_generated as schema
 
 from keras_imgcls import __version__
 from keras_imgcls.core.errors import UserError
+from keras_imgcls.inference.exported import LABELS, SERVING
 
 BUFFER, IDENTIFIER = "TFLITE_METADATA", b"M001"
-LABELS, INPUT = "labels.txt", "preprocessing.json"
 MIN_PARSER_VERSION = "1.0.0"  # every field that is written here is that old
 TENSOR_AXIS_LABELS, IMAGE_PROPERTIES, NORMALIZATION_OPTIONS = 2, 2, 1
 COLOR_SPACES = {1: 2, 3: 1}  # by channels: GRAYSCALE, RGB
 
 
 def embed(
-    model: bytes, name: str, description: str, class_names: Sequence[str], channels: int, preprocessing: dict[str, Any]
+    model: bytes, name: str, description: str, class_names: Sequence[str], channels: int, how_served: str
 ) -> bytes:
     """`model`, a TFLite file of one image input and one output of probabilities, with metadata, labels and all.
 
@@ -36,7 +36,7 @@ def embed(
         description: a sentence or two about it.
         class_names: the labels, in the order of the output.
         channels: 1 (grey) or 3 (RGB).
-        preprocessing: how a picture becomes the input. It is stored as JSON, since the schema has no words for it.
+        how_served: JSON that says how a picture becomes the input, since the schema has no words for it.
     """
     contents = schema.ModelT.InitFromPackedBuf(model, 0)
     contents.description = description
@@ -49,20 +49,20 @@ def embed(
     builder.Finish(contents.Pack(builder), b"TFL3")
     packed = {
         LABELS: "".join(f"{label}\n" for label in class_names),
-        INPUT: json.dumps(preprocessing, indent=2) + "\n",
+        SERVING: how_served,
     }
     return _append(bytes(builder.Output()), packed)
 
 
 def read(path: Path) -> tuple[list[str], dict[str, Any]]:
-    """The labels in a TFLite file, and how a picture becomes its input; see `embed`.
+    """The labels in a TFLite file, and what its `serving.json` says of the way to its input; see `embed`.
 
     Raises:
         UserError: the file holds no labels or says nothing of its input.
     """
     try:
         with zipfile.ZipFile(path) as files:
-            return files.read(LABELS).decode().split("\n")[:-1], json.loads(files.read(INPUT))
+            return files.read(LABELS).decode().split("\n")[:-1], json.loads(files.read(SERVING))
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise UserError(f"{path} has no metadata of this package's exports: {error}.") from error
 
@@ -88,7 +88,7 @@ def _metadata(name: str, description: str, channels: int) -> bytes:
         1: builder.CreateString(description),
         2: builder.CreateString(f"keras_imgcls {__version__}"),
         3: _offsets(builder, [graph]),
-        6: _offsets(builder, [_table(builder, {0: builder.CreateString(INPUT)})]),
+        6: _offsets(builder, [_table(builder, {0: builder.CreateString(SERVING)})]),
         7: builder.CreateString(MIN_PARSER_VERSION),
     }
     builder.Finish(_table(builder, whole), IDENTIFIER)

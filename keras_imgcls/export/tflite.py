@@ -15,6 +15,7 @@ from keras_imgcls.core.errors import UserError
 from keras_imgcls.export import metadata
 from keras_imgcls.export.trained import Trained
 from keras_imgcls.inference import serving
+from keras_imgcls.inference.exported import serving_text
 from keras_imgcls.inference.predictor import Predictor
 
 Converter = tf.lite.TFLiteConverter
@@ -144,7 +145,6 @@ def save(trained: Trained, model: bytes, path: Path) -> None:
     height, width, channels = predictor.image_shape
     names = predictor.class_names
     description = f"Classifies images of {height} x {width} pixels as one of {len(names)} classes."
-    preprocessing = {"resize": predictor.resize, "interpolation": predictor.interpolation}
-    content = metadata.embed(model, predictor.model.name, description, names, channels, preprocessing)
+    content = metadata.embed(model, predictor.model.name, description, names, channels, serving_text(predictor))
     with files.atomic(path) as temporary:
         temporary.write_bytes(content)

@@ -10,6 +10,7 @@ from PIL import Image
 from keras_imgcls import __version__
 from keras_imgcls.core.errors import UserError
 from keras_imgcls.export import metadata, tflite
+from keras_imgcls.inference.exported import load_exported
 from tests.export.test_export import NAMES, SHAPE, make_predictor, make_trained
 
 FILES = {
@@ -59,7 +60,14 @@ def test_labels_and_the_way_to_the_input_are_files_inside(files, name):
     with zipfile.ZipFile(files / f"{name}.tflite") as packed:
         assert packed.read("labels.txt").decode() == "".join(f"{name}\n" for name in NAMES)
         assert {entry.compress_type for entry in packed.infolist()} == {zipfile.ZIP_STORED}
-    assert metadata.read(files / f"{name}.tflite") == (list(NAMES), {"resize": "pad", "interpolation": "area"})
+    labels, served = metadata.read(files / f"{name}.tflite")
+    assert labels == list(NAMES) and (served["resize"], served["interpolation"]) == ("pad", "area")
+
+
+def test_our_own_predictor_reads_it(files):
+    exported, ours = load_exported(files / "int8.tflite"), make_predictor(resize="pad", interpolation="area")
+    photos = np.random.default_rng(3).integers(0, 256, (20, 9, 17, 3), np.uint8)
+    np.testing.assert_allclose(exported.predict(photos), ours.predict(photos), atol=0.1)
 
 
 def test_a_file_without_metadata_is_said(tmp_path):
@@ -70,7 +78,7 @@ def test_a_file_without_metadata_is_said(tmp_path):
 
 def test_the_same_model_gives_the_same_bytes(tmp_path):
     model = tflite.convert(make_trained())
-    first, second = (metadata.embed(model, "a", "b", NAMES, 3, {}) for _ in range(2))
+    first, second = (metadata.embed(model, "a", "b", NAMES, 3, "{}") for _ in range(2))
     assert first == second
 
 
