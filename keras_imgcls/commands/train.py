@@ -65,6 +65,7 @@ def summarize(finished: Run) -> None:
     metrics = finished.read_metrics()
     training = metrics["training"]
     rows = [row for split in ("test", "validation") if split in metrics for row in _accuracies(split, metrics[split])]
+    rows += _grouping(metrics.get("groups", {}))
     rows += [
         ("training time", duration(training["seconds"]), f"{training['epochs']} epochs"),
         ("training speed", f"{training['images_per_second']:,.0f} images/s", ""),
@@ -84,3 +85,15 @@ def _accuracies(split: str, metrics: dict) -> list[tuple[str, str, str]]:
             low, high = metrics[f"{name}_low"], metrics[f"{name}_high"]
             rows.append((f"{split} accuracy", f"{metrics[name]:.2%} (95 % interval {low:.2%} to {high:.2%})", remark))
     return rows
+
+
+def _grouping(groups: dict) -> list[tuple[str, str, str]]:
+    """What stayed together, and what the given splits tore apart."""
+    if not groups.get("count"):
+        return []
+    leaks = [
+        f"{groups[f'{split}_leaked']:,} {split}" for split in ("validation", "test") if f"{split}_leaked" in groups
+    ]
+    warning = f"{' and '.join(leaks)} images are of groups that training has too" if leaks else "whole in their splits"
+    copies = f"{groups['identical_files']:,} of byte-identical files"
+    return [("groups", f"{groups['count']:,} ({copies})", warning)]

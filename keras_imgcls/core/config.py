@@ -1,6 +1,7 @@
 """Every knob of every verb, one line each: name, type, default, help, what it allows."""
 
 import dataclasses
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ class DataOptions:
     interpolation: str = option("bilinear", "How pixels are resampled in a resize.", choices=("bilinear", "bicubic", "area", "nearest"))
     channels: int = option(0, "1: grey, 3: RGB. 0: the dataset's own; 3 for files.", choices=(0, 1, 3))
     fraction: float = option(1.0, "The stratified part of the training images that is used.", low=0.0, high=1.0)
+    group_by: str = option("", "Regular expression: what it finds in an image's path below the data's folder (its first group in brackets if it has one) names what stays in one split: '(patient\\d+)_'.")
     test_fraction: float = option(0.2, "Share of a dataset without a test split that becomes one. 0: no test split, and none is reported.", low=0.0, high=0.9)
     validation_fraction: float = option(0.1, "Share of the training images (stratified) that validates, where the dataset has no validation split. 0: train on all.", low=0.0, high=0.9)
     on_bad_image: str = option("error", "What to do with files that can't be decoded: stop and name them, or exclude, count and name them.", choices=("error", "exclude"))
@@ -196,6 +198,7 @@ def check(config: TrainConfig | PreviewConfig) -> None:
     if config.augment not in AUGMENT_PRESETS:
         for call in parse_sequence(config.augment):
             AUGMENTATIONS.check(call)
+    group_pattern(config.group_by)
     if isinstance(config, TrainConfig):
         _check_training(config)
 
@@ -226,6 +229,18 @@ def _check_training(config: TrainConfig) -> None:
         raise UserError("--resume continues a run and --overwrite replaces it: choose one.")
     if config.deterministic and config.max_minutes:
         raise UserError("--max_minutes follows a clock, so a --deterministic run can't have it: give --epochs.")
+
+
+def group_pattern(text: str) -> re.Pattern[str]:
+    """The regular expression that `--group_by` is.
+
+    Raises:
+        UserError: it is none.
+    """
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise UserError(f"--group_by is a regular expression; received '{text}': {error}.") from error
 
 
 def checkpoint_interval(text: str) -> tuple[float, str]:

@@ -81,16 +81,22 @@ def keep(images: Files | Arrays, decoding: Decoding, place: str, folder: Path) -
     return Kept("ram", decoding, pixels, _decode_all(images, decoding, pixels.__setitem__))
 
 
-def recall(images: Files, folder: Path) -> dict[int, str] | None:
-    """The bad ones among files that were all tried before and haven't changed since; None where that isn't known."""
+def recall(images: Files, folder: Path) -> tuple[dict[int, str], list[list[int]]] | None:
+    """The bad and the identical ones among files that were all looked at before and are as they were, else None."""
     record = _read_json(_record_path(images, folder))
-    return _bad_rows(record) if record.get("fingerprint") == images.fingerprint else None
+    if record.get("fingerprint") != images.fingerprint or "identical" not in record:
+        return None
+    return _bad_rows(record), record["identical"]
 
 
-def remember(images: Files, bad: dict[int, str], folder: Path) -> None:
-    """Notes which files are bad, for `recall`; a folder that can't be written only costs the time of another look."""
+def remember(images: Files, bad: dict[int, str], identical: list[list[int]], folder: Path) -> None:
+    """Notes which files are bad and which hold the same bytes, as rows, for `recall`.
+
+    A folder that can't be written only costs the time of another look.
+    """
+    found = {"fingerprint": images.fingerprint, "bad": bad, "identical": identical}
     with contextlib.suppress(UserError):
-        files.write_json(_record_path(images, folder), {"fingerprint": images.fingerprint, "bad": bad})
+        files.write_json(_record_path(images, folder), found)
 
 
 def _decode_all(images: Files | Arrays, decoding: Decoding, write: Callable[[int, np.ndarray], None]) -> dict[int, str]:

@@ -36,6 +36,7 @@ class Samples:
         excluded: files left out because they can't be decoded, with the reason of each.
         own_size: height and width that all images share, pixels; 0 for files of many sizes.
         files: all files that the reader found, sorted by source, excluded ones too; None where it didn't look.
+        copies: sets of files that hold the same bytes, by source; excluded ones too.
         kept: what the reader's look at the files left in memory or on the disk, if it had to look.
     """
 
@@ -47,6 +48,7 @@ class Samples:
     excluded: tuple[tuple[str, str], ...] = ()
     own_size: int = 0
     files: "Files | None" = None
+    copies: tuple[tuple[str, ...], ...] = ()
     kept: "Kept | None" = None
 
     @property

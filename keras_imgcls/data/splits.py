@@ -17,7 +17,8 @@ def split_off(manifest: Manifest, fraction: float, seed: int, from_split: str, t
 
     The number moved is `fraction` of all, rounded, shared among the classes by largest remainder. A class of two or
     more samples (or groups) keeps one at least in `from_split`; one that is alone stays. Groups move whole, with the
-    class that most of their samples have, so that their counts are met as nearly as whole groups allow.
+    class that most of their samples have, so that their counts are met as nearly as whole groups allow. One that another
+    split has a part of already, since splits were given so, stays.
 
     Args:
         manifest: the samples; rows may be in any order.
@@ -34,9 +35,10 @@ def split_off(manifest: Manifest, fraction: float, seed: int, from_split: str, t
     sizes = np.bincount(unit_of_row, minlength=len(units))
     unit_classes = _majority(unit_of_row, classes, len(units), len(manifest.class_names))
     targets = _shares(np.bincount(unit_classes, sizes, len(manifest.class_names)).astype(np.int64), fraction)
+    free = ~np.isin(units, _unit_names(manifest, np.flatnonzero(manifest.splits != from_split)))
     moved = np.zeros(len(units), bool)
     for class_index, target in enumerate(targets):
-        ranked = _ranked(units, np.flatnonzero(unit_classes == class_index), seed, to_split)
+        ranked = _ranked(units, np.flatnonzero((unit_classes == class_index) & free), seed, to_split)
         moved[_fill(ranked[:-1], sizes, target)] = True
     for class_index in np.setdiff1d(classes, classes[~moved[unit_of_row]]):  # it came along in other classes' groups
         moved[unit_of_row[classes == class_index][0]] = False
@@ -46,17 +48,24 @@ def split_off(manifest: Manifest, fraction: float, seed: int, from_split: str, t
 
 
 def stratified_fraction(manifest: Manifest, fraction: float, seed: int, split: str = "train") -> np.ndarray:
-    """The rows (int64, ascending) that remain when `fraction` of each class in `split` is kept, one sample at least.
+    """The rows (int64, ascending) that remain when `fraction` of each class in `split` is kept, in whole groups.
 
-    Other splits remain whole. Under one seed a smaller fraction is a part of a larger one, as learning curves want it.
+    At least one sample of each class is kept, and other splits remain whole. Under one seed a smaller fraction is a part
+    of a larger one, as learning curves want it.
     """
     rows = manifest.ids(split)
-    names, classes = manifest.sources[rows], manifest.classes()[rows]
-    kept = [np.flatnonzero(manifest.splits != split)]
+    classes = manifest.classes()[rows]
+    units, unit_of_row = np.unique(_unit_names(manifest, rows), return_inverse=True)
+    sizes = np.bincount(unit_of_row, minlength=len(units))
+    unit_classes = _majority(unit_of_row, classes, len(units), len(manifest.class_names))
+    kept = np.zeros(len(units), bool)
     for class_index in np.unique(classes):
-        ranked = _ranked(names, np.flatnonzero(classes == class_index), seed, "fraction")
-        kept.append(rows[ranked[: max(1, round(fraction * len(ranked)))]])
-    return np.sort(np.concatenate(kept)).astype(np.int64)
+        ranked = _ranked(units, np.flatnonzero(unit_classes == class_index), seed, "fraction")
+        filled = np.cumsum(np.append(0, sizes[ranked]))  # the first so many units: what comes nearest may skip none
+        kept[ranked[: np.abs(filled - fraction * filled[-1]).argmin()]] = True
+        kept[_ranked(units, np.unique(unit_of_row[classes == class_index]), seed, "fraction")[0]] = True
+    others = np.flatnonzero(manifest.splits != split)
+    return np.sort(np.concatenate([others, rows[kept[unit_of_row]]])).astype(np.int64)
 
 
 def _unit_names(manifest: Manifest, rows: np.ndarray) -> np.ndarray:

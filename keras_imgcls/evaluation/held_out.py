@@ -104,7 +104,7 @@ def recorded_splits(run: Run) -> list[str]:
 
 
 def _load(run: Run, **changes: object) -> Samples:
-    config = config_module.replace(run.config, cache="none", **changes)
+    config = config_module.replace(run.config, cache="none", group_by="", **changes)  # no split is drawn here
     return readers.load(config, run.config.seed, training=False)
 
 

@@ -14,7 +14,7 @@ from keras_imgcls.core.console import note
 from keras_imgcls.core.errors import UserError
 from keras_imgcls.core.plugins import load_plugins
 from keras_imgcls.core.run import Run
-from keras_imgcls.data import sheet
+from keras_imgcls.data import groups, sheet
 from keras_imgcls.evaluation import plots
 from keras_imgcls.evaluation.report import evaluate_split
 from keras_imgcls.experiment import prepare
@@ -133,4 +133,5 @@ def _metrics(run: Run, ready: Prepared, outcome: Outcome) -> dict:
             results[split] = evaluate_split(
                 ready.model, batches, ready.samples, split, run.evaluation / split, views
             ).summary()
-    return {**results, "training": outcome.summary(), "excluded": len(ready.samples.excluded)}
+    about = {"training": outcome.summary(), "excluded": len(ready.samples.excluded)}
+    return {**results, **about, "groups": groups.counts(ready.samples)}

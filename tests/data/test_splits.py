@@ -100,6 +100,16 @@ def test_groups_are_never_split():
         assert min(counts_in(split, "train")) >= 1
 
 
+def test_a_group_that_given_splits_tear_apart_goes_into_no_third_one():
+    manifest = manifest_of((40, 40))
+    groups = np.where(np.arange(80) % 4 == 0, np.char.mod("g%d", np.arange(80) // 8), "")
+    manifest = replace(manifest, groups=groups, splits=np.where(np.arange(80) % 8 == 4, "test", "train"))
+    torn = set(groups[manifest.ids("test")])
+    split = split_off(manifest, 0.3, 0, "train", "validation")
+    assert len(split.ids("validation")) > 15
+    assert not torn & set(groups[split.ids("validation")])
+
+
 def test_groups_of_one_class_are_stratified():
     counts = (300, 200, 100)
     manifest = manifest_of(counts)
@@ -131,3 +141,15 @@ def test_smaller_fractions_are_parts_of_larger_ones():
     parts = [set(stratified_fraction(manifest, fraction, 0)) for fraction in (0.01, 0.05, 0.2, 0.5, 0.9, 1.0)]
     assert all(small < large for small, large in itertools.pairwise(parts))
     assert len(parts[-1]) == len(manifest)
+
+
+def test_fractions_keep_groups_whole_and_lie_in_each_other():
+    manifest = manifest_of((300, 200, 100))
+    groups = np.array([f"track{number}" for number in np.random.default_rng(4).integers(0, 60, 600)])
+    manifest = replace(manifest, groups=groups)
+    parts = [stratified_fraction(manifest, fraction, 0) for fraction in (0.01, 0.1, 0.3, 0.5, 0.8, 1.0)]
+    for part in parts:
+        assert not set(groups[part]) & set(np.delete(groups, part))
+        assert len(set(manifest.classes()[part])) == 3
+    assert all(set(small) < set(large) for small, large in itertools.pairwise(parts))
+    assert abs(len(parts[3]) - 300) <= 30 and len(parts[-1]) == 600

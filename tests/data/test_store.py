@@ -246,8 +246,8 @@ def test_the_look_at_files_is_remembered_until_one_changes(photos, tmp_path):
         return Files(photos, samples_of(photos).manifest.sources.tolist())
 
     assert cache.recall(files(), tmp_path / "cache") is None
-    cache.remember(files(), {3: "torn"}, tmp_path / "cache")
-    assert cache.recall(files(), tmp_path / "cache") == {3: "torn"}
+    cache.remember(files(), {3: "torn"}, [[0, 2]], tmp_path / "cache")
+    assert cache.recall(files(), tmp_path / "cache") == ({3: "torn"}, [[0, 2]])
     os.utime(photos / "01 photo.png", (1, 1))
     assert cache.recall(files(), tmp_path / "cache") is None
 
@@ -255,7 +255,7 @@ def test_the_look_at_files_is_remembered_until_one_changes(photos, tmp_path):
 def test_a_folder_that_cannot_be_written_only_costs_another_look(photos, tmp_path):
     (tmp_path / "cache").write_text("a file, where a folder is wanted")
     files = Files(photos, samples_of(photos).manifest.sources.tolist())
-    cache.remember(files, {}, tmp_path / "cache")
+    cache.remember(files, {}, [], tmp_path / "cache")
     assert cache.recall(files, tmp_path / "cache") is None
 
 

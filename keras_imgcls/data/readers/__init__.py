@@ -8,6 +8,7 @@ from keras_imgcls.core.config import DataOptions
 from keras_imgcls.core.console import note
 from keras_imgcls.core.errors import UserError
 from keras_imgcls.core.registry import DATASETS
+from keras_imgcls.data import groups
 from keras_imgcls.data.manifest import Manifest
 from keras_imgcls.data.samples import Samples
 from keras_imgcls.data.splits import split_off, stratified_fraction
@@ -18,8 +19,8 @@ TFDS = "tfds:"
 def load(options: DataOptions, seed: int, training: bool = True) -> Samples:
     """The samples that `options` name, split, in the order of their ids: by split, then source.
 
-    A test and a validation split are drawn from the training samples where the dataset has none, stratified and as a
-    function of `seed` and the samples alone; then `--fraction` of what is left for training is kept.
+    A test and a validation split are drawn from the training samples where the dataset has none, stratified, in whole
+    groups, and as a function of `seed` and the samples alone; then `--fraction` of what is left for training is kept.
 
     Args:
         options: the data flags.
@@ -28,11 +29,12 @@ def load(options: DataOptions, seed: int, training: bool = True) -> Samples:
             training too.
 
     Raises:
-        UserError: the data can't be found or read, or doesn't do for training.
+        UserError: the data can't be found or read, `--group_by` is found in no path, or it doesn't do for training.
     """
-    samples = _read(options, seed)
+    samples = groups.grouped(_read(options, seed), options.group_by)
     if training:
         _require_classes(samples)
+        groups.tell(samples)
     manifest = samples.manifest
     for split, fraction in (("test", options.test_fraction), ("validation", options.validation_fraction)):
         if fraction and not len(manifest.ids(split)):

@@ -13,6 +13,7 @@ from keras_imgcls.core.files import cache_folder
 from keras_imgcls.data import cache
 from keras_imgcls.data.decode import PILLOW_FORMATS
 from keras_imgcls.data.decoding import Decoding, Files
+from keras_imgcls.data.groups import identical_files
 from keras_imgcls.data.manifest import Manifest
 from keras_imgcls.data.samples import Samples, keeps_class_mirrored
 
@@ -21,7 +22,9 @@ PEEKED = 100  # headers that tell whether a dataset has a size of its own
 
 
 def check_files(name: str, manifest: Manifest, root: Path, options: DataOptions) -> Samples:
-    """The samples whose files can be decoded. Files that are as they were at the last look aren't decoded again.
+    """The samples whose files can be decoded, with the sets of files that hold the same bytes.
+
+    Files that are as they were at the last look are neither decoded nor compared again.
 
     Args:
         name: the dataset's name.
@@ -37,16 +40,18 @@ def check_files(name: str, manifest: Manifest, root: Path, options: DataOptions)
     mirrored = keeps_class_mirrored(name, manifest.class_names)
     samples = Samples(name, manifest, root=root, mirrored=mirrored, own_size=_common_size(files), files=files)
     folder = cache_folder(options.cache_dir)
-    bad, kept = cache.recall(files, folder), None
-    if bad is None:
+    known, kept = cache.recall(files, folder), None
+    if known is None:
         kept = _look(samples, options, folder)
-        bad = kept.bad
-        cache.remember(files, bad, folder)
+        known = kept.bad, identical_files(files)  # after the look, which has brought the files into memory
+        cache.remember(files, *known, folder)
+    bad, identical = known
     excluded = {files.sources[row]: reason for row, reason in bad.items()}
     if excluded:
         _report(excluded, samples, options.on_bad_image)
     good = np.flatnonzero(~np.isin(manifest.sources, list(excluded)))
-    return replace(samples, excluded=tuple(excluded.items()), kept=kept).take(good)
+    copies = tuple(tuple(files.sources[row] for row in rows) for rows in identical)
+    return replace(samples, excluded=tuple(excluded.items()), copies=copies, kept=kept).take(good)
 
 
 def _look(samples: Samples, options: DataOptions, folder: Path) -> cache.Kept:

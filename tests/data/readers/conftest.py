@@ -27,6 +27,8 @@ def picture(tmp_path):
             path.parent.mkdir(parents=True, exist_ok=True)
             shade = sum(name.encode()) % 256
             Image.fromarray(np.full((size[1], size[0], 3), shade, np.uint8)).save(path)
+            with open(path, "ab") as file:
+                file.write(name.encode())  # behind the pixels: no two files are copies
         return tmp_path / "photos"
 
     return write
