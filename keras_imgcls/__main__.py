@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from keras_imgcls.core import options
+from keras_imgcls.core import options, signals
 from keras_imgcls.core.console import note
 from keras_imgcls.core.errors import UserError, nearest
 
@@ -15,6 +15,8 @@ COMMANDS = Path(__file__).with_name("commands")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one verb and returns the exit code: 0 where all that was asked was done."""
+    if arguments is None:  # as a program; a caller in Python keeps its own handlers
+        signals.obey()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
         return _run(arguments)
@@ -24,9 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has left (`| head`): no traceback, and none at exit either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print("interrupted", file=sys.stderr, flush=True)
-        return 130
+        return getattr(error, "code", 130)
 
 
 def _run(arguments: list[str]) -> int:

@@ -1,5 +1,7 @@
 """Train: from a dataset to a run directory with a model, its history and its numbers."""
 
+from pathlib import Path
+
 from keras_imgcls import startup
 from keras_imgcls.core import config as config_module
 from keras_imgcls.core import run as run_module
@@ -8,6 +10,7 @@ from keras_imgcls.core.console import command, duration, note, table
 from keras_imgcls.core.errors import UserError
 from keras_imgcls.core.plugins import load_plugins
 from keras_imgcls.core.run import Run
+from keras_imgcls.core.signals import Interrupted
 from keras_imgcls.models import published
 
 USAGE = """Train a classifier.
@@ -32,14 +35,20 @@ def run(config: TrainConfig) -> int:
     if config.pretrained == "imagenet":
         published.require(config.model)
     if not config.resume and not config.dry_run:
-        run_module.require_free(run_module.path_of(config), config.overwrite)
+        config = config_module.replace(config, run_dir=str(run_module.path_of(config)))
+        run_module.require_free(Path(config.run_dir), config.overwrite)
     startup.tensorflow(config.tensorflow_log)  # takes seconds; the checks above answer at once
     from keras_imgcls.experiment import dry_run, train
 
     if config.dry_run:
         note(dry_run.dry_run(config))
         return 0
-    summarize(train.train(config))
+    try:
+        summarize(train.train(config))
+    except Interrupted as stop:
+        if Run(config.run_dir).flags.is_file():
+            note(f"Resume: {command('train', f'--run_dir={config.run_dir}', '--resume')}")
+        return stop.code
     return 0
 
 

@@ -49,7 +49,7 @@ def quiet(show: bool = False) -> Iterator[None]:
         os.dup2(hidden.fileno(), 2)
         try:
             yield
-        except BaseException:
+        except Exception:
             hidden.seek(0)
             os.write(visible, hidden.read())
             raise

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,6 +16,7 @@ from typing import Any
 from keras_imgcls.core.errors import UserError
 
 CACHE = "~/.cache/keras_imgcls"
+ASIDE = re.compile(r"\.(?P<name>.+)\.(?P<process>\d+)\.[0-9a-f]{8}\.(?P<ending>part|old|new)(\..*)?")
 
 
 def cache_folder(cache_dir: str) -> Path:
@@ -32,7 +34,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
         UserError: the file can't be written; the message has the path and the system's reason.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}.part{path.suffix}")
+    temporary = aside(path, f"part{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -75,11 +77,22 @@ def write_csv(path: str | Path, header: Sequence[str], rows: Iterable[Sequence[o
     write_text(path, out.getvalue())
 
 
+@contextlib.contextmanager
+def folder_aside(place: Path) -> Iterator[Path]:
+    """A new folder beside `place`, for `replace_folder` to take from; it is gone when the block ends."""
+    folder = aside(place, "new")
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def replace_folder(new: Path, place: Path) -> None:
     """Puts the folder `new` at `place`, on the same disk; what was there before stays until the new one is there."""
     for path in new.rglob("*"):
         sync(path)
-    old = place.with_name(f".{place.name}-{uuid.uuid4().hex[:8]}.old")
+    old = aside(place, "old")
     if place.exists():
         os.rename(place, old)
     try:
@@ -90,6 +103,35 @@ def replace_folder(new: Path, place: Path) -> None:
         raise
     sync(place.parent)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def aside(path: Path, ending: str) -> Path:
+    """A name beside `path` for what becomes it: hidden, and with the number of this process, so that `clear` knows it."""
+    return path.with_name(f".{path.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.{ending}")
+
+
+def clear(folder: Path) -> None:
+    """Removes what processes that are gone left half written in `folder`; a folder caught in `replace_folder` is put back."""
+    for path in list(folder.rglob(".*")):
+        match = ASIDE.fullmatch(path.name)
+        if not match or _is_alive(int(match["process"])):
+            continue
+        if match["ending"] == "old" and not path.with_name(match["name"]).exists():
+            os.rename(path, path.with_name(match["name"]))
+        elif path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # someone else's
+        return True
+    return process != os.getpid()  # a container's process 1 comes again; nothing of ours is half written when we clear
 
 
 def digest(path: str | Path, algorithm: str = "sha256") -> str:

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from keras_imgcls.core import files, options
+from keras_imgcls.core import files, lock, options
 from keras_imgcls.core.config import TrainConfig
 from keras_imgcls.core.errors import UserError
 
@@ -91,9 +91,15 @@ def require_free(path: Path, overwrite: bool = False) -> None:
     """Holds that a run can be made at `path`; touches nothing.
 
     Raises:
-        UserError: something is there already and `overwrite` is off, or what is there is no run, or writing is not allowed.
+        UserError: another process works there, something is there already and `overwrite` is off, what is there is no
+            run, or writing is not allowed.
     """
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    lock.require_free(path)
+    _require_no_run(path, overwrite)
+
+
+def _require_no_run(path: Path, overwrite: bool) -> None:
+    if path.exists() and (not path.is_dir() or _entries(path)):
         if not Run(path).flags.is_file():
             raise UserError(f"{path} exists and is no run: choose another --run_dir.")
         if not overwrite:
@@ -107,18 +113,22 @@ def require_free(path: Path, overwrite: bool = False) -> None:
         raise UserError(f"Can't make the run directory {path}: no permission to write in {parent}.")
 
 
+def _entries(path: Path) -> list[Path]:
+    return [entry for entry in path.iterdir() if entry.name != lock.NAME]
+
+
 def create(path: Path, overwrite: bool = False) -> Run:
-    """A new run at `path`.
+    """A new run at `path`, whose lock the caller may hold.
 
     Raises:
         UserError: as `require_free`, or the folder can't be made.
     """
-    require_free(path, overwrite)
+    _require_no_run(path, overwrite)
     run = Run(path)
     try:
-        if path.exists():
-            shutil.rmtree(path)
         path.mkdir(parents=True, exist_ok=True)
+        for entry in _entries(path):
+            shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
     except OSError as error:
         raise UserError(f"Can't make the run directory {path}: {error.strerror}.") from error
     return run

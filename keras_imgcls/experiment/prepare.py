@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from keras_imgcls.augment import mix, presets, sequence
 from keras_imgcls.core import config as config_module
+from keras_imgcls.core import signals
 from keras_imgcls.core.config import DataOptions, TrainConfig
 from keras_imgcls.core.console import note
 from keras_imgcls.core.errors import UserError
@@ -224,6 +225,7 @@ def _totals(model: keras.Model, images, labels):
 def _validate(totals: Callable, batches: tf.data.Dataset) -> dict[str, float]:
     loss, right, count = 0.0, np.zeros(()), np.zeros(())  # the last two of each class
     for images, labels, *_ in batches:
+        signals.check()
         batch_loss, batch_right, batch_count = totals(images, labels)
         loss, right, count = loss + float(batch_loss), right + batch_right.numpy(), count + batch_count.numpy()
     recalls = (right / np.maximum(count, 1))[count > 0]

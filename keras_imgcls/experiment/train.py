@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_imgcls.augment import test_time
 from keras_imgcls.core import config as config_module
-from keras_imgcls.core import files, options
+from keras_imgcls.core import files, lock, options
 from keras_imgcls.core import run as run_module
 from keras_imgcls.core.config import TrainConfig
 from keras_imgcls.core.console import note
@@ -40,6 +40,14 @@ def train(
     """
     load_plugins(config.plugin)
     run = reserve(config, check_names=model is None)
+    with lock.hold(run.path):
+        files.clear(run.path)
+        return _train(run, config, model, callbacks)
+
+
+def _train(
+    run: Run, config: TrainConfig, model: keras.Model | None, callbacks: Sequence[keras.callbacks.Callback]
+) -> Run:
     ready = prepare.prepare(config, model)
     if not config.resume:
         run = run_module.create(run.path, config.overwrite)

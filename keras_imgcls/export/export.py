@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from keras_imgcls.core import files
+from keras_imgcls.core import files, lock
 from keras_imgcls.core.config import ExportConfig
 from keras_imgcls.core.console import note
 from keras_imgcls.core.errors import UserError, nearest
@@ -33,8 +33,9 @@ def export_run(run: Run, config: ExportConfig) -> list[Parity]:
     trained = Trained(run, predictor, config.allow_select_ops)
     expected = reference(run, predictor, config.samples)
     try:
-        with tempfile.TemporaryDirectory(prefix=".export-", dir=run.path) as folder:
-            staged = Path(folder) / "export"
+        with lock.hold(run.path, ".export.lock"), files.folder_aside(run.export) as folder:
+            files.clear(run.path)
+            staged = folder / "export"
             write(trained, staged, formats)
             results = verify(staged, expected, config)
             if not any(result.failures for result in results):

@@ -4,15 +4,17 @@
 data here, and Keras' callbacks, `steps_per_execution` and `tf.distribute` keep working.
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 import keras
 import numpy as np
 
 from keras_imgcls.core import config as config_module
+from keras_imgcls.core import signals
 from keras_imgcls.core.config import TrainingOptions
 from keras_imgcls.core.console import Progress, duration, note
 from keras_imgcls.core.errors import UserError
@@ -58,22 +60,27 @@ class Loop:
         self._callbacks = keras.callbacks.CallbackList(list(callbacks), add_history=False, model=learner)
         self._every, self._unit = config_module.checkpoint_interval(options.checkpoint_every)
         self._saved_at = time.monotonic()
+        self._orderly = False
 
     def run(self) -> Position:
         """Trains; returns where it ended.
 
         Raises:
             UserError: the loss is no longer finite.
+            Interrupted: SIGTERM or Ctrl-C; the run was saved after the execution in hand.
         """
         self.learner.make_train_function()
         self.learner.stop_training = False
-        self._callbacks.on_train_begin()
         total = self.options.epochs * self.feed.steps
         self._progress = Progress(total)
         self._progress.start_at(self._steps_done())
-        while self.position.epoch < self.options.epochs and not self._stopped():
-            self._epoch()
-        self._callbacks.on_train_end()
+        with contextlib.ExitStack() as self._to_the_end:
+            self._callbacks.on_train_begin()
+            try:
+                while self.position.epoch < self.options.epochs and not self._stopped():
+                    self._epoch()
+            finally:  # after an interruption too: TensorBoard closes its files
+                self._callbacks.on_train_end()
         return self.position
 
     def _stopped(self) -> bool:
@@ -90,12 +97,11 @@ class Loop:
             self.learner.reset_metrics()
         self._callbacks.on_epoch_begin(position.epoch)
         iterator = iter(timed(self.feed.batches(position.epoch, position.step_in_epoch)))
-        logs: dict[str, float] = {}
         while position.step_in_epoch < self.feed.steps:
-            logs = self._execution(iterator)
-        self._end_epoch(logs)
+            self._execution(iterator)
+        self._end_epoch()
 
-    def _execution(self, iterator) -> dict[str, float]:
+    def _execution(self, iterator) -> None:
         """One call into TensorFlow: a few steps, and what follows from them."""
         position = self.position
         began = time.perf_counter()
@@ -104,17 +110,24 @@ class Loop:
         logs = {name: float(value) for name, value in results.items()}
         position.step_in_epoch = min(position.step_in_epoch + self.options.steps_per_execution, self.feed.steps)
         position.seconds_in_epoch += time.perf_counter() - began
+        if not self._orderly:  # until now, while the step was traced, a signal had nothing to save and ended at once
+            self._to_the_end.enter_context(signals.orderly())
+            self._orderly = True
         self._callbacks.on_train_batch_end(position.step_in_epoch - 1, logs)
         if not np.isfinite(logs["loss"]):
             raise UserError(self._divergence(logs["loss"]))
         self._progress.update(self._steps_done(), self._line(logs))
+        if signals.requested():
+            self._interrupt()
         if self._due() and position.step_in_epoch < self.feed.steps:
             self._checkpoint()
-        return logs
 
-    def _end_epoch(self, logs: dict[str, float]) -> None:
+    def _end_epoch(self) -> None:
         position = self.position
-        row = self._row(logs)
+        try:
+            row = self._row()
+        except signals.Interrupted:  # validation asks too; the state is that of the epoch's last step
+            self._interrupt()
         position.history.append(row)
         better = self._judge(row)
         position.epoch, position.step_in_epoch, position.seconds_in_epoch = position.epoch + 1, 0, 0.0
@@ -130,8 +143,19 @@ class Loop:
         if position.finished and position.epoch < self.options.epochs:
             note(f"Stopped: {patience} epochs without a better {self.options.monitor}.")
 
-    def _row(self, logs: dict[str, float]) -> dict[str, Any]:
+    def _interrupt(self) -> NoReturn:
+        """Saves the run where it stands."""
+        self._checkpoint()
+        self._progress.clear()
+        position = self.position
+        note(
+            f"Stopped and saved in epoch {position.epoch + 1}, after step {position.step_in_epoch} of {self.feed.steps}."
+        )
+        signals.check()
+
+    def _row(self) -> dict[str, Any]:
         position, seconds = self.position, max(self.position.seconds_in_epoch, 1e-9)
+        logs = {metric.name: float(metric.result()) for metric in self.learner.metrics}
         with self.keep.averaged():
             validation = self.validate()
         row = {

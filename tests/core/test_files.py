@@ -1,5 +1,7 @@
 import hashlib
+import os
 import resource
+import subprocess
 
 import pytest
 
@@ -40,3 +42,21 @@ def test_json_refuses_what_json_has_no_word_for(tmp_path):
     with pytest.raises(ValueError, match="JSON"):
         files.write_json(tmp_path / "a.json", {"loss": float("nan")})
     assert not list(tmp_path.iterdir())
+
+
+def test_what_a_killed_process_left_is_cleared_and_what_a_live_one_writes_is_not(tmp_path):
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    alive = os.getppid()
+    for process in (gone.pid, alive):
+        (tmp_path / f".model.keras.{process}.0123abcd.part.keras").touch()
+        (tmp_path / f".export.{process}.0123abcd.new").mkdir()
+    (tmp_path / f".evaluation.v1.{gone.pid}.0123abcd.old").mkdir()
+    (tmp_path / ".mine.part").touch()
+    files.clear(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        f".model.keras.{alive}.0123abcd.part.keras",
+        f".export.{alive}.0123abcd.new",
+        "evaluation.v1",  # caught between the two renames
+        ".mine.part",
+    }
