@@ -209,7 +209,7 @@ def balanced_weights(samples: Samples) -> np.ndarray:
 
 
 def validator(model: keras.Model, batches: tf.data.Dataset | None) -> Callable[[], dict[str, float]]:
-    """A function that gives `val_loss` (cross-entropy, nats), `val_accuracy` and `val_balanced_accuracy` of `model` as it stands."""
+    """A function that gives `val_loss` (cross-entropy, nats), `val_accuracy` and `val_balanced_accuracy` of `model`."""
     if batches is None:
         return dict
     return partial(_validate, tf.function(partial(_totals, model), autograph=False, reduce_retracing=True), batches)
