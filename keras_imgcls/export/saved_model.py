@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras_imgcls.core import files
 from keras_imgcls.export import warmup
 from keras_imgcls.inference import serving
-from keras_imgcls.inference.exported import LABELS, SERVING, serving_text
+from keras_imgcls.inference.exported import LABELS, SERVING, labels_text, serving_text
 from keras_imgcls.inference.predictor import Predictor
 
 TOP = 5
@@ -38,7 +38,7 @@ def write(predictor: Predictor, folder: Path) -> None:
     module.weights = [variable.value for variable in predictor.model.variables]
     signatures = _signatures(predictor)
     with tempfile.TemporaryDirectory() as beside:
-        texts = {LABELS: "".join(f"{name}\n" for name in predictor.class_names), SERVING: serving_text(predictor)}
+        texts = {LABELS: labels_text(predictor), SERVING: serving_text(predictor)}
         for name, text in texts.items():
             files.write_text(Path(beside) / name, text)
         module.assets = [tf.saved_model.Asset(str(Path(beside) / name)) for name in texts]

@@ -17,6 +17,11 @@ LABELS, SERVING = "labels.txt", "serving.json"
 SIGNATURE, IMAGE, PROBABILITIES = "serving_default", "image", "probabilities"
 
 
+def labels_text(predictor: BasePredictor) -> str:
+    """`labels.txt`: the names of the classes, one a line, in the order of the probabilities."""
+    return "".join(f"{name}\n" for name in predictor.class_names)
+
+
 def serving_text(predictor: BasePredictor) -> str:
     """`serving.json`, which lies in every export beside `labels.txt`: how a picture becomes its pixels, and when it is unsure."""
     return json.dumps(
@@ -30,17 +35,17 @@ def serving_text(predictor: BasePredictor) -> str:
 
 
 def load_exported(path: str | Path) -> BasePredictor:
-    """The predictor of a SavedModel folder (or of the folder of its versions) or of a `.tflite` file.
+    """The predictor of a SavedModel folder (or of the folder of its versions), a `.tflite` or an `.onnx` file.
 
     Raises:
         UserError: there is none, it can't be loaded, or it is not one that `bin/export` wrote.
     """
     path = Path(path)
     if path.is_file():
-        return TFLitePredictor(path)
+        return OnnxPredictor(path) if path.suffix == ".onnx" else TFLitePredictor(path)
     versions = [folder for folder in (path, *_versions(path)) if (folder / "saved_model.pb").is_file()]
     if not versions:
-        raise UserError(f"{path} is no SavedModel folder and no .tflite file.")
+        raise UserError(f"{path} is no SavedModel folder and no .tflite or .onnx file.")
     return SavedModelPredictor(versions[0])
 
 
@@ -93,6 +98,34 @@ class TFLitePredictor(BasePredictor):
         raw = np.concatenate([self._runner(**{IMAGE: image[None]})[PROBABILITIES] for image in images])
         scale, zero = self._output["quantization"]
         return (raw.astype(np.float32) - zero) * scale if raw.dtype == np.uint8 else raw
+
+
+class OnnxPredictor(BasePredictor):
+    """An ONNX file, run by onnxruntime on the CPU."""
+
+    def __init__(self, path: Path, threads: int = 0) -> None:
+        """Loads it; `threads` 0 is one for each core.
+
+        Raises:
+            UserError: onnxruntime isn't there, or the file can't be loaded or is not one that `bin/export` wrote.
+        """
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise UserError(
+                "ONNX files are run by onnxruntime, which isn't installed: pip install 'keras_imgcls[onnx]'."
+            ) from error
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        try:
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # its exceptions have no common base
+            raise UserError(f"{path} can't be loaded: {_first_line(error)}") from error
+        stored = self._session.get_modelmeta().custom_metadata_map
+        super().__init__(**_described(path, {name: text.encode() for name, text in stored.items()}))
+
+    def _probabilities(self, pixels: np.ndarray) -> np.ndarray:
+        return self._session.run([PROBABILITIES], {IMAGE: pixels})[0]
 
 
 def _versions(path: Path) -> list[Path]:

@@ -62,7 +62,7 @@ def test_features_need_the_run(exports):
 class TestOtherFiles:
     def test_nothing_there(self, tmp_path):
         for path in (tmp_path, tmp_path / "missing"):
-            with pytest.raises(UserError, match="is no SavedModel folder and no .tflite file"):
+            with pytest.raises(UserError, match="is no SavedModel folder and no .tflite or .onnx file"):
                 load_exported(path)
 
     def test_a_file_without_labels(self, tmp_path):

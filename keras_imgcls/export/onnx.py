@@ -1,0 +1,56 @@
+"""ONNX: the network as one file for onnxruntime and everything else that reads the format."""
+
+import importlib
+from pathlib import Path
+from types import ModuleType
+
+import tensorflow as tf
+
+from keras_imgcls.core import files
+from keras_imgcls.core.console import quiet
+from keras_imgcls.core.errors import UserError
+from keras_imgcls.inference import serving
+from keras_imgcls.inference.exported import LABELS, SERVING, labels_text, serving_text
+from keras_imgcls.inference.predictor import Predictor
+
+OPSET = 17  # LayerNormalization is an operation from here on; onnxruntime has read it since 1.12
+
+
+def require_converter() -> ModuleType:
+    """tf2onnx; a UserError where it isn't installed."""
+    try:
+        return importlib.import_module("tf2onnx")
+    except ImportError as error:
+        raise UserError(
+            "ONNX files are written by tf2onnx, which isn't installed: pip install 'keras_imgcls[onnx]'."
+        ) from error
+
+
+def write(predictor: Predictor, path: Path) -> None:
+    """Writes the ONNX file of `predictor` to `path`.
+
+    It takes `image`, uint8 of shape (n, height, width, channels), grey levels 0-255 of the model's size, and answers
+    `probabilities`, float32 of shape (n, classes). The names of the classes and how pictures become pixels are in its
+    metadata, as `labels.txt` and `serving.json`.
+
+    Raises:
+        UserError: tf2onnx isn't there, or the network has an operation that it doesn't know.
+    """
+    converter = require_converter()
+    signature = [tf.TensorSpec((None, *predictor.image_shape), tf.uint8, name="image")]
+
+    def answer(image: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"probabilities": serving.answer(predictor.model, image, predictor.temperature)[1]}
+
+    function = tf.function(answer, input_signature=signature, autograph=False)
+    try:
+        with quiet():
+            model, _ = converter.convert.from_function(function, signature, opset=OPSET)
+            importlib.import_module("onnx").checker.check_model(model)  # tf2onnx leaves in what it can't convert
+    except Exception as error:  # tf2onnx raises whatever its many parts raise
+        reason = str(error).strip().partition("\n")[0]
+        raise UserError(f"The model can't be converted to ONNX: {reason}") from error
+    model.metadata_props.add(key=LABELS, value=labels_text(predictor))
+    model.metadata_props.add(key=SERVING, value=serving_text(predictor))
+    with files.atomic(path) as temporary:
+        temporary.write_bytes(model.SerializeToString())

@@ -1,0 +1,71 @@
+"""The ONNX file in onnxruntime, by itself and as a predictor."""
+
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from keras_imgcls.core.errors import UserError
+from keras_imgcls.export import onnx
+from keras_imgcls.inference.exported import load_exported
+from keras_imgcls.inference.predictor import Predictor
+from tests.inference.tiny import NAMES, digits, make_model
+
+pytest.importorskip("tf2onnx")
+onnxruntime = pytest.importorskip("onnxruntime")
+
+
+@pytest.fixture(scope="module")
+def predictor():
+    return Predictor(make_model(), NAMES, "crop", "area", temperature=2.0, min_confidence=0.5)
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory, predictor):
+    path = tmp_path_factory.mktemp("onnx") / "model.onnx"
+    onnx.write(predictor, path)
+    return path
+
+
+def test_onnxruntime_answers_as_the_run_for_any_number_of_images(path, predictor):
+    session = onnxruntime.InferenceSession(str(path))
+    (image,), (probabilities,) = session.get_inputs(), session.get_outputs()
+    assert (image.name, image.type, image.shape[1:]) == ("image", "tensor(uint8)", [8, 8, 1])
+    assert (probabilities.name, probabilities.type, probabilities.shape[1:]) == ("probabilities", "tensor(float)", [10])
+    for count in (1, 7):
+        answer = session.run(None, {"image": digits(count)})[0]
+        np.testing.assert_allclose(answer, predictor.predict(digits(count)), atol=1e-5)
+
+
+def test_the_file_knows_all_that_the_run_knew(path, predictor):
+    loaded, images = load_exported(path), np.random.default_rng(0).integers(0, 256, (3, 12, 30, 1), np.uint8)
+    for name in ("class_names", "image_shape", "resize", "interpolation", "min_confidence"):
+        assert getattr(loaded, name) == getattr(predictor, name)
+    np.testing.assert_allclose(loaded.predict(images), predictor.predict(images), atol=1e-5)
+
+
+def test_an_operation_that_onnx_lacks_is_said(tmp_path):
+    """A grouped convolution is compiled by XLA in Keras, and tf2onnx doesn't look into it."""
+    image = keras.Input((8, 8, 4), name="image")
+    grouped = keras.layers.Conv2D(4, 3, groups=2)(image)
+    model = keras.Model(image, keras.layers.Dense(2)(keras.layers.Flatten()(grouped)))
+    with pytest.raises(UserError, match="The model can't be converted to ONNX: .*StatefulPartitionedCall"):
+        onnx.write(Predictor(model, ("a", "b")), tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_not_installed_is_said(path, predictor, tmp_path, monkeypatch):
+    for package, action in {
+        "tf2onnx": lambda: onnx.write(predictor, tmp_path / "model.onnx"),
+        "onnxruntime": lambda: load_exported(path),
+    }.items():
+        monkeypatch.setitem(sys.modules, package, None)
+        with pytest.raises(UserError, match=rf"{package}, which isn't installed: pip install 'keras_imgcls\[onnx\]'"):
+            action()
+
+
+def test_another_file_is_refused(tmp_path):
+    (tmp_path / "a.onnx").write_bytes(b"no model at all")
+    with pytest.raises(UserError, match=r"a\.onnx can't be loaded: "):
+        load_exported(tmp_path / "a.onnx")
