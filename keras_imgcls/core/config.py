@@ -102,6 +102,33 @@ class TrainConfig(DataOptions, ModelOptions, AugmentOptions, TrainingOptions, Ru
 
 
 @dataclass(frozen=True)
+class SearchOptions:
+    """Search."""
+
+    search: str = option("", "What is searched: 'learning_rate=log(0.01, 1); model=choice(resnet20, resnet32)', or FILE.search, one parameter a line.")
+    tuner: str = option("asha", "What chooses the trials; all but asha and hyperband stop hopeless ones by the median rule.", choices=("asha", "random", "grid", "bayesian", "hyperband"))
+    objective: str = option("accuracy", "Of the validation images: accuracy, balanced_accuracy or log_loss; for a Pareto set with parameters, flops, int8_kb or latency_ms behind it.")
+    max_trials: int = option(20, "Trials at most (rungs, for hyperband). 0: as many as the tuner has.", low=0)
+    max_epochs: int = option(0, "Epochs of a trial that is trained to the end; all schedules span them. 0: --epochs.", low=0)
+    executions_per_trial: int = option(1, "How often a trial is trained, with seeds that follow --seed; their mean is its score.", low=1)
+    time_budget: float = option(0.0, "Minutes after which trials pause where they stand; --resume goes on. 0: no budget.", low=0.0)
+    max_params: int = option(0, "Parameters of a model at most; larger ones are rejected untrained. 0: no limit.", low=0)
+    max_flops: int = option(0, "Multiply-adds of an image at most. 0: no limit.", low=0)
+    max_tflite_kb: float = option(0.0, "KiB of the int8 TFLite file at most. 0: no limit.", low=0.0)
+    median_stopping: bool = option(True, "Stop hopeless trials (random, grid, bayesian).")
+    workers: int = option(1, "Trials at a time on this machine. 0: none, for a chief that only serves others.", low=0, high=64, stored=False)
+    worker_memory: float = option(0.0, "MiB from which on a worker process is replaced. 0: half as much again as after its first trial.", low=0.0, stored=False)
+    chief: str = option("", "PORT or HOST:PORT where this search serves workers on other machines; localhost unless HOST is given. For trusted networks: nothing is encrypted or asked.", stored=False)
+    join: str = option("", "HOST:PORT of a chief to work for; --run_dir is the chief's, on a shared disk.", stored=False)
+    refit: bool = option(False, "Train the best flags of a finished search on training and validation images, into RUN/refit.", stored=False)
+
+
+@dataclass(frozen=True)
+class TuneConfig(SearchOptions, *TrainConfig.__bases__):
+    """Everything that `tune` can be told: a search, and what all its trials share."""
+
+
+@dataclass(frozen=True)
 class EvaluateConfig:
     """Evaluate."""
 

@@ -126,7 +126,9 @@ def _condition(tokens: list[str], above: list[Parameter], base: TrainConfig, tex
         fixed = f" It is {getattr(base, name)!r} in all trials." if name in FIELDS else ""
         known = [parameter.name for parameter in above]
         raise UserError(f"'{text}': {name} is not searched above this line.{nearest(name, known)}{fixed}")
-    allowed = [value for parent in parents for value in parent.values]
+    if len(parents) > 1:
+        raise UserError(f"'{text}': {name} stands twice above, so nothing can depend on it.")
+    allowed = parents[0].values
     if not allowed:
         raise UserError(f"'{text}': a condition is on a choice, and {name} is a range.")
     nodes = [node] if _value(node, name) in allowed else _alternatives(node)

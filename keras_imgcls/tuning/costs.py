@@ -1,0 +1,59 @@
+"""What a model costs before it is trained: parameters, multiply-adds, and the size and latency of its int8 TFLite file."""
+
+import statistics
+import time
+from functools import lru_cache
+
+import keras
+import numpy as np
+import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
+
+from keras_imgcls.core.console import quiet
+from keras_imgcls.models import classifier
+
+CALIBRATION_IMAGES, RUNS = 4, 20
+
+
+@lru_cache(maxsize=64)
+def of(model: str, image_shape: tuple[int, int, int], classes: int, convert: bool) -> dict[str, float]:
+    """`parameters` and `flops` (multiply-adds); with `convert`, `int8_kb` and `latency_ms` (median of 20, one thread) too.
+
+    Neither depends on what the weights are, so an untrained model, calibrated on noise, tells both.
+    """
+    built = classifier.build(model, image_shape, classes)
+    described = classifier.describe(built)
+    found: dict[str, float] = {"parameters": described.parameters, "flops": described.macs}
+    if convert:
+        content = _int8(built, image_shape)
+        found |= {"int8_kb": len(content) / 1024, "latency_ms": _latency(content)}
+    return found
+
+
+def _int8(model: keras.Model, image_shape: tuple[int, int, int]) -> bytes:
+    def images():
+        draw = np.random.default_rng(0)
+        for _ in range(CALIBRATION_IMAGES):
+            yield [draw.integers(0, 256, (1, *image_shape)).astype(np.float32)]
+
+    signature = tf.function(lambda image: model(image, training=False), autograph=False)
+    concrete = signature.get_concrete_function(tf.TensorSpec((1, *image_shape), tf.float32))
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = images
+    converter.inference_input_type = tf.uint8
+    with quiet():
+        return converter.convert()
+
+
+def _latency(content: bytes) -> float:
+    interpreter = Interpreter(model_content=content, num_threads=1)
+    interpreter.allocate_tensors()
+    place = interpreter.get_input_details()[0]
+    interpreter.set_tensor(place["index"], np.zeros(place["shape"], place["dtype"]))
+    times = []
+    for _ in range(RUNS):
+        began = time.perf_counter()
+        interpreter.invoke()
+        times.append(1000 * (time.perf_counter() - began))
+    return statistics.median(times)
