@@ -1,10 +1,8 @@
-"""The folder of a search: what lies where, how one is made, and who may write in it."""
+"""The folder of a search: what lies where, and how one is made."""
 
 import contextlib
-import fcntl
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 from keras_imgcls.core import files, options
@@ -63,20 +61,6 @@ class Folder:
             shutil.rmtree(self.path)
         self.trials.mkdir(parents=True)
         files.write_text(self.flags, options.write_flagfile(config))
-
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Holds the folder against a second search in it; a killed process leaves no lock behind.
-
-        Raises:
-            UserError: another process has it.
-        """
-        with open(self.path / ".lock", "w", encoding="utf-8") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise UserError(f"Another process is searching in {self.path}.") from error
-            yield
 
     def choose(self, run: Path) -> None:
         """Makes `best` a link to `run`, and `best.flags` its flags: what was scored is what is kept, byte for byte."""

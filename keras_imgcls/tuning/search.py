@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from keras_imgcls.core import files
+from keras_imgcls.core import files, lock
 from keras_imgcls.core.config import TuneConfig
 from keras_imgcls.core.console import note
 from keras_imgcls.core.errors import UserError
@@ -36,7 +36,7 @@ def search(config: TuneConfig, folder: Folder, serve: Callable | None = None) ->
     """
     ready = plan.make(config)
     executors = [LocalExecutor(config.tensorflow_log, config.worker_memory) for _ in range(config.workers)]
-    with folder.locked():
+    with lock.hold(folder.path):
         ready, classes = settle(ready, folder, executors[0] if executors else LocalExecutor())
         journal = Journal(folder.journal)
         past = journal.events()

@@ -13,11 +13,13 @@ import queue
 import resource
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from keras_imgcls.core import config as config_module
+from keras_imgcls.core import lock
 from keras_imgcls.core.config import TrainConfig
 from keras_imgcls.core.errors import UserError
 from keras_imgcls.core.run import Run
@@ -115,10 +117,19 @@ def train(channel: Channel, job: dict[str, Any]) -> dict[str, Any]:
     run = Run(config.run_dir)
     if run.flags.is_file():
         config = config_module.replace(run.config, run_dir=config.run_dir, resume=True)
+    _wait_for(run)
     pause = pausing(run, job["until"], job["known"], channel)
     with contextlib.suppress(Paused):
         experiment.train(config, callbacks=[pause])
     return {"epoch": pause.reported}
+
+
+def _wait_for(run: Run) -> None:
+    """Gives the worker of a search that was just killed a moment to be gone."""
+    for _ in range(20):
+        with contextlib.suppress(UserError):
+            return lock.require_free(run.path)
+        time.sleep(0.5)
 
 
 def conclude(_: Channel, job: dict[str, Any]) -> dict[str, Any]:
