@@ -87,13 +87,15 @@ def train(
     Raises:
         UserError: anything that the caller can mend.
     """
-    from keras_imgcls.experiment import external
+    from keras_imgcls.experiment import external, folds
     from keras_imgcls.experiment import train as experiment
 
     named = model if isinstance(model, str) else external.NAME
     own_model = None if isinstance(model, str) else model
     if isinstance(dataset, (str, Path)):
-        return experiment.train(_config(dataset, {"model": named, **options}), model=own_model, callbacks=callbacks)
+        config = _config(dataset, {"model": named, **options})
+        run = folds.cross_validate if config.every_fold else experiment.train
+        return run(config, model=own_model, callbacks=callbacks)
     config = TrainConfig(model=named, dataset=external.NAME, **options)
     return external.train(config, dataset, validation, class_names, model=own_model, callbacks=callbacks)
 

@@ -17,7 +17,8 @@ USAGE = """Train a classifier.
 
   bin/train --flagfile=digits.flags
   bin/train --flagfile=cifar.flags --data_dir=FOLDER
-  bin/train --data_dir=photos --epochs=30"""
+  bin/train --data_dir=photos --epochs=30
+  bin/train --data_dir=photos --folds=5"""
 CONFIG = TrainConfig
 
 
@@ -25,7 +26,7 @@ def run(config: TrainConfig) -> int:
     """Trains as `config` says, prints the results and what to do next."""
     if config.resume:
         config = stored_config(config)
-        finished = run_module.open_run(config.run_dir)
+        finished = run_module.open_run(config.run_dir, folds=True)
         if finished.finished:
             note(f"{finished.path} is finished: nothing to resume.")
             summarize(finished)
@@ -38,13 +39,13 @@ def run(config: TrainConfig) -> int:
         config = config_module.replace(config, run_dir=str(run_module.path_of(config)))
         run_module.require_free(Path(config.run_dir), config.overwrite)
     startup.tensorflow(config.tensorflow_log)  # takes seconds; the checks above answer at once
-    from keras_imgcls.experiment import dry_run, train
+    from keras_imgcls.experiment import dry_run, folds, train
 
     if config.dry_run:
         note(dry_run.dry_run(config))
         return 0
     try:
-        summarize(train.train(config))
+        summarize(folds.cross_validate(config) if config.every_fold else train.train(config))
     except Interrupted as stop:
         if Run(config.run_dir).flags.is_file():
             note(f"Resume: {command('train', f'--run_dir={config.run_dir}', '--resume')}")
@@ -60,7 +61,7 @@ def stored_config(given: TrainConfig) -> TrainConfig:
     """
     if not given.run_dir:
         raise UserError("Which run is to be resumed? Give --run_dir=RUN.")
-    stored = run_module.open_run(given.run_dir).config
+    stored = run_module.open_run(given.run_dir, folds=True).config
     changed = [f"--{name} was {then}, is {now}" for name, then, now in config_module.differences(stored, given)]
     if changed:
         raise UserError(
@@ -72,6 +73,9 @@ def stored_config(given: TrainConfig) -> TrainConfig:
 def summarize(finished: Run) -> None:
     """Prints the numbers of a finished run and the commands that come next."""
     metrics = finished.read_metrics()
+    if "folds" in metrics:
+        note(f"\n{_folds(finished, metrics)}")
+        return
     training = metrics["training"]
     rows = [row for split in ("test", "validation") if split in metrics for row in _accuracies(split, metrics[split])]
     rows += _grouping(metrics.get("groups", {}))
@@ -94,6 +98,29 @@ def _accuracies(split: str, metrics: dict) -> list[tuple[str, str, str]]:
             low, high = metrics[f"{name}_low"], metrics[f"{name}_high"]
             rows.append((f"{split} accuracy", f"{metrics[name]:.2%} (95 % interval {low:.2%} to {high:.2%})", remark))
     return rows
+
+
+def _folds(run: Run, metrics: dict) -> str:
+    """The table of a cross-validation, and what comes next."""
+    header = ("held out", "images", "accuracy", "95 % interval", "balanced accuracy", "loss", "best epoch")
+    rows = [(f"fold {fold['fold']}", *_scores(fold), fold["best_epoch"]) for fold in metrics["folds"]]
+    rows.append(("all", *_scores(metrics["held_out"]), ""))
+    never, training, spread = metrics["never_held_out"], metrics["training"], metrics["spread"]["accuracy"]
+    told = [
+        ("accuracy of the folds", f"{spread['mean']:.2%}, standard deviation {spread['deviation']:.2%}"),
+        *([("never held out", f"{never:,} images, alone in their classes")] if never else []),
+        *[(name, f"{value}, {remark}") for name, value, remark in _grouping(metrics["groups"])],
+        ("training time", duration(training["seconds"])),
+        ("run", str(run.path)),
+    ]
+    first = command("predict", f"--run_dir={run.path / 'fold_1'}", "--source=IMAGE_OR_FOLDER")
+    return f"{table(rows, header)}\n\n{table(told)}\n\nNext:\n  {first}"
+
+
+def _scores(metrics: dict) -> tuple[str, str, str, str, str]:
+    low, high = metrics["accuracy_low"], metrics["accuracy_high"]
+    rates = f"{metrics['accuracy']:.2%}", f"{low:.2%} to {high:.2%}", f"{metrics['balanced_accuracy']:.2%}"
+    return f"{metrics['count']:,}", *rates, f"{metrics['loss']:.4f}"
 
 
 def _grouping(groups: dict) -> list[tuple[str, str, str]]:

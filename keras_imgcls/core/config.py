@@ -27,6 +27,8 @@ class DataOptions:
     group_by: str = option("", "Regular expression: what it finds in an image's path below the data's folder (its first group in brackets if it has one) names what stays in one split: '(patient\\d+)_'.")
     test_fraction: float = option(0.2, "Share of a dataset without a test split that becomes one. 0: no test split, and none is reported.", low=0.0, high=0.9)
     validation_fraction: float = option(0.1, "Share of the training images (stratified) that validates, where the dataset has no validation split. 0: train on all.", low=0.0, high=0.9)
+    folds: int = option(0, "Cross-validation: K runs in RUN/fold_1 …, each judged on another K-th of the images, whole groups, stratified; a test split that is given stays out of all, and none is drawn. 0: none.", low=0, high=100)
+    fold: int = option(0, "The one of --folds that is held out. 0: all of them, one after another.", low=0, high=100)
     on_bad_image: str = option("error", "What to do with files that can't be decoded: stop and name them, or exclude, count and name them.", choices=("error", "exclude"))
     cache: str = option("auto", "Where decoded images are kept: auto takes RAM where it is ample, else the disk.", choices=("auto", "none", "ram", "disk"))
     cache_dir: str = option("", "Folder of disk caches. Empty: ~/.cache/keras_imgcls.", stored=False)
@@ -99,6 +101,11 @@ class RunOptions:
 @dataclass(frozen=True)
 class TrainConfig(DataOptions, ModelOptions, AugmentOptions, TrainingOptions, RunOptions):
     """Everything that `train` can be told."""
+
+    @property
+    def every_fold(self) -> bool:
+        """Whether `--folds` asks for all of them."""
+        return self.folds > 0 and self.fold == 0
 
 
 @dataclass(frozen=True)
@@ -226,6 +233,10 @@ def check(config: TrainConfig | PreviewConfig) -> None:
         for call in parse_sequence(config.augment):
             AUGMENTATIONS.check(call)
     group_pattern(config.group_by)
+    if config.folds == 1 or config.fold > config.folds:
+        raise UserError(
+            f"--folds is 2 or more, and --fold one of them; received --folds={config.folds} --fold={config.fold}."
+        )
     if isinstance(config, TrainConfig):
         _check_training(config)
 

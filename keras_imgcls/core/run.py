@@ -57,6 +57,11 @@ class Run:
         with open(self.history, newline="", encoding="utf-8") as file:
             return list(csv.DictReader(file))
 
+    def read_manifest(self) -> list[dict[str, str]]:
+        """The rows of `manifest.csv`."""
+        with open(self.manifest, newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+
     def write_class_names(self, class_names: Sequence[str]) -> None:
         """Locks the names of the classes, one a line.
 
@@ -134,11 +139,11 @@ def create(path: Path, overwrite: bool = False) -> Run:
     return run
 
 
-def open_run(path: str | Path) -> Run:
+def open_run(path: str | Path, folds: bool = False) -> Run:
     """The run at `path`.
 
     Raises:
-        UserError: there is none, or it can't be read.
+        UserError: there is none, it can't be read, or it holds the folds of a cross-validation and `folds` is off.
     """
     run = Run(path)
     if not str(path):
@@ -155,4 +160,9 @@ def open_run(path: str | Path) -> Run:
         run.flags.read_text(encoding="utf-8")
     except OSError as error:
         raise UserError(f"{path} is no run that can be read: {run.flags.name}: {error.strerror}.") from error
+    if not folds and (run.path / "fold_1").is_dir():
+        raise UserError(
+            f"{path} is a cross-validation, a model for each fold: choose one (--run_dir={run.path / 'fold_1'}), or train "
+            "the model that you will use on all images, without --folds."
+        )
     return run

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from keras_imgcls.core.errors import UserError
 from keras_imgcls.data.manifest import Manifest
 
 
@@ -45,6 +46,51 @@ def split_off(manifest: Manifest, fraction: float, seed: int, from_split: str, t
     splits = manifest.splits.astype(object)
     splits[rows[moved[unit_of_row]]] = to_split
     return replace(manifest, splits=splits.astype(str))
+
+
+def hold_out(manifest: Manifest, folds: int, fold: int, seed: int) -> Manifest:
+    """`manifest` for one fold of a cross-validation: what is held out is `test`, all else is `train`.
+
+    Args:
+        manifest: the samples; their splits don't matter.
+        folds: how many there are.
+        fold: the one held out, from 1.
+        seed: another seed gives other folds.
+
+    Raises:
+        UserError: there are fewer groups (or samples) than folds.
+    """
+    held_out = fold_numbers(manifest, folds, seed) == fold
+    return replace(manifest, splits=np.where(held_out, "test", "train"))
+
+
+def fold_numbers(manifest: Manifest, folds: int, seed: int) -> np.ndarray:
+    """The fold (int64, from 1) in which each sample is held out; 0 where it never is.
+
+    The folds are alike in each class and in size, as nearly as whole groups allow. A group that has all samples of a
+    class is never held out: without it training would not know the class.
+
+    Raises:
+        UserError: there are fewer groups (or samples) than folds.
+    """
+    rows, classes = np.arange(len(manifest)), manifest.classes()
+    units, unit_of_row = np.unique(_unit_names(manifest, rows), return_inverse=True)
+    sizes = np.bincount(unit_of_row, minlength=len(units))
+    in_unit = np.zeros((len(units), len(manifest.class_names)), np.int64)
+    np.add.at(in_unit, (unit_of_row, classes), 1)
+    needed = ((in_unit == in_unit.sum(axis=0)) & (in_unit > 0)).any(axis=1)
+    unit_classes, numbers = in_unit.argmax(axis=1), np.zeros(len(units), np.int64)
+    held, totals = np.zeros((folds, len(manifest.class_names)), np.int64), np.zeros(folds, np.int64)
+    for class_index in range(len(manifest.class_names)):
+        ranked = _ranked(units, np.flatnonzero((unit_classes == class_index) & ~needed), seed, "fold")
+        for unit in ranked[np.argsort(-sizes[ranked], kind="stable")]:  # the large ones first: small ones even out
+            fold = np.lexsort((totals, held[:, class_index]))[0]
+            numbers[unit] = fold + 1
+            held[fold] += in_unit[unit]
+            totals[fold] += sizes[unit]
+    if not totals.all():
+        raise UserError(f"--folds={folds}: there are only {np.count_nonzero(numbers)} groups or images to hold out.")
+    return numbers[unit_of_row]
 
 
 def stratified_fraction(manifest: Manifest, fraction: float, seed: int, split: str = "train") -> np.ndarray:

@@ -3,7 +3,7 @@
 import csv
 import io
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +60,16 @@ def _mean_over(views: Views, logits: Callable) -> Callable[[np.ndarray, np.ndarr
     return mean
 
 
-def write(folder: Path, evaluation: Evaluation, sources: Sequence[str], about: dict[str, Any]) -> None:
+def write(
+    folder: Path,
+    evaluation: Evaluation,
+    sources: Sequence[str],
+    about: dict[str, Any],
+    columns: Mapping[str, Sequence] | None = None,
+) -> None:
     """Writes the report; `sources` say where each sample comes from, `about` goes into `metrics.json` as it is.
+
+    `columns` are added to `predictions.csv`, by name.
 
     - `metrics.json`: accuracy with its interval, loss, count; balanced and top-5 accuracy (fractions); how many files
       of the dataset can't be decoded.
@@ -69,7 +77,7 @@ def write(folder: Path, evaluation: Evaluation, sources: Sequence[str], about: d
     - `classes.csv`: precision, recall, F1 and support; empty cells where there is nothing to divide by.
     - `confusion_matrix.csv` and `.png`: a row for each true class, a column for each predicted one.
     """
-    files.write_text(folder / "predictions.csv", predictions_csv(evaluation, sources))
+    files.write_text(folder / "predictions.csv", predictions_csv(evaluation, sources, columns))
     files.write_text(folder / "classes.csv", classes_csv(evaluation.per_class))
     files.write_text(folder / "confusion_matrix.csv", confusion_csv(evaluation))
     plots.save(plots.confusion_figure(evaluation.confusion, evaluation.class_names), folder / "confusion_matrix.png")
@@ -81,7 +89,7 @@ def write(folder: Path, evaluation: Evaluation, sources: Sequence[str], about: d
     files.write_json(folder / "metrics.json", {**about, **evaluation.summary(), **more})
 
 
-def predictions_csv(evaluation: Evaluation, sources: Sequence[str]) -> str:
+def predictions_csv(evaluation: Evaluation, sources: Sequence[str], more: Mapping[str, Sequence] | None = None) -> str:
     """One row per image: what it is, what was predicted and how sure the model was of either."""
     names = np.array(evaluation.class_names)
     probabilities, rows = np.exp(evaluation.log_probabilities), np.arange(evaluation.count)
@@ -93,6 +101,7 @@ def predictions_csv(evaluation: Evaluation, sources: Sequence[str]) -> str:
         "correct": np.where(evaluation.correct, "true", "false"),
         "probability": map(_fraction, probabilities[rows, evaluation.predicted]),
         "label_probability": map(_fraction, probabilities[rows, evaluation.truth]),
+        **(more or {}),
     }
     return _csv(tuple(columns), zip(*columns.values(), strict=True))
 

@@ -5,8 +5,9 @@ import time
 
 import keras
 
+from keras_imgcls.core import config as config_module
 from keras_imgcls.core.config import TrainConfig
-from keras_imgcls.core.console import duration, table
+from keras_imgcls.core.console import duration, note, table
 from keras_imgcls.experiment import prepare
 from keras_imgcls.models import classifier
 from keras_imgcls.training.acceleration import accelerate
@@ -16,6 +17,9 @@ from keras_imgcls.training.learner import Learner
 
 def dry_run(config: TrainConfig) -> str:
     """A table: parameters, multiply-adds, estimated memory and time of the training that `config` describes."""
+    if config.every_fold:
+        note(f"Of {config.folds} folds, the first:")
+        config = config_module.replace(config, fold=1)
     ready = prepare.prepare(config)
     config, feed = ready.config, ready.feed
     learner = Learner(

@@ -35,6 +35,8 @@ def train(
         UserError: the dataset has no class names, no known size of images, or no batch.
     """
     config_module.options.check(config)
+    if config.folds:
+        raise UserError("--folds takes a dataset by name or a folder: the images of a tf.data.Dataset have no names.")
     if not class_names:
         raise UserError("A tf.data.Dataset has no class names: give class_names=[...], in the order of the labels.")
     fit.seed_everything(config.seed, config.deterministic)

@@ -62,6 +62,8 @@ def prepare(config: TrainConfig, model: keras.Model | None = None) -> Prepared:
     Raises:
         UserError: the data can't be read, the model does not fit it, or a value is wrong.
     """
+    if config.every_fold:
+        raise UserError(f"--folds={config.folds} is {config.folds} trainings: name one of them with --fold=1.")
     fit.seed_everything(config.seed, config.deterministic)
     origin = None if model else find_origin(config)
     config = settle_origin(config, origin)

@@ -15,7 +15,7 @@ from keras_imgcls.core.errors import UserError
 from keras_imgcls.core.plugins import load_plugins
 from keras_imgcls.core.run import Run
 from keras_imgcls.data import groups, sheet
-from keras_imgcls.evaluation import plots
+from keras_imgcls.evaluation import plots, pooled
 from keras_imgcls.evaluation.report import evaluate_split
 from keras_imgcls.experiment import prepare
 from keras_imgcls.experiment.environment import environment
@@ -81,7 +81,7 @@ def reserve(config: TrainConfig, check_names: bool = True) -> Run:
     config_module.check(config if check_names else config_module.replace(config, model="resnet20"))
     path = run_module.path_of(config)
     if config.resume:
-        return run_module.open_run(path)
+        return run_module.open_run(path, folds=True)
     run_module.require_free(path, config.overwrite)
     return Run(path)
 
@@ -138,8 +138,10 @@ def _metrics(run: Run, ready: Prepared, outcome: Outcome) -> dict:
     for split in ("test", "validation"):
         batches = _batches(ready, split)
         if batches is not None:
-            results[split] = evaluate_split(
-                ready.model, batches, ready.samples, split, run.evaluation / split, views
-            ).summary()
+            folder = run.evaluation / split
+            evaluation = evaluate_split(ready.model, batches, ready.samples, split, folder, views)
+            results[split] = evaluation.summary()
+            if ready.config.fold and split == "test":  # for the pool of all folds
+                pooled.keep(folder, evaluation, ready.samples.manifest.sources[evaluation.ids])
     about = {"training": outcome.summary(), "excluded": len(ready.samples.excluded)}
     return {**results, **about, "groups": groups.counts(ready.samples)}

@@ -6,8 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from keras_imgcls.core.errors import UserError
 from keras_imgcls.data.manifest import Manifest, one_hot
-from keras_imgcls.data.splits import split_off, stratified_fraction
+from keras_imgcls.data.splits import fold_numbers, hold_out, split_off, stratified_fraction
 
 
 def manifest_of(counts, groups=None, seed=0):
@@ -153,3 +154,43 @@ def test_fractions_keep_groups_whole_and_lie_in_each_other():
         assert len(set(manifest.classes()[part])) == 3
     assert all(set(small) < set(large) for small, large in itertools.pairwise(parts))
     assert abs(len(parts[3]) - 300) <= 30 and len(parts[-1]) == 600
+
+
+@pytest.mark.parametrize(("counts", "folds"), [((98, 155), 5), ((7, 30, 2, 55), 4), ((10, 10), 10)])
+def test_folds_are_alike_in_each_class_and_in_size(counts, folds):
+    manifest = manifest_of(counts)
+    numbers = fold_numbers(manifest, folds, 0)
+    sizes = np.bincount(numbers, minlength=folds + 1)
+    assert sizes[0] == 0 and np.ptp(sizes[1:]) <= 1
+    for class_index in range(len(counts)):
+        assert np.ptp(np.bincount(numbers[manifest.classes() == class_index], minlength=folds + 1)[1:]) <= 1
+
+
+def test_folds_depend_on_the_seed_and_not_on_the_order_of_rows():
+    manifest = manifest_of((40, 30))
+    order = np.random.default_rng(0).permutation(70)
+    numbers = fold_numbers(manifest, 5, 1)
+    assert np.array_equal(fold_numbers(manifest.take(order), 5, 1), numbers[order])
+    assert not np.array_equal(fold_numbers(manifest, 5, 2), numbers)
+
+
+def test_folds_keep_groups_whole_and_training_knows_every_class():
+    generator = np.random.default_rng(4)
+    manifest = manifest_of((300, 200, 100, 1))
+    groups = np.array([f"track{number}" for number in generator.integers(0, 60, 601)])
+    alone = manifest.classes() == 3
+    manifest = replace(manifest, groups=groups)
+    numbers = fold_numbers(manifest, 5, 0)
+    assert all(len(set(numbers[groups == group])) == 1 for group in set(groups))
+    assert set(groups[numbers == 0]) == set(groups[alone])
+    assert np.ptp(np.bincount(numbers)[1:]) <= 15
+    for fold in range(1, 6):
+        split = hold_out(manifest, 5, fold, 0)
+        assert np.array_equal(split.splits == "test", numbers == fold)
+        assert min(counts_in(split, "train")) >= 1
+
+
+def test_more_folds_than_groups_are_refused():
+    manifest = replace(manifest_of((4, 4)), groups=np.array(["a", "b", "c", "d"] * 2))
+    with pytest.raises(UserError, match=r"--folds=5: there are only \d groups or images to hold out\."):
+        fold_numbers(manifest, 5, 0)

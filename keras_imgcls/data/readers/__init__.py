@@ -11,7 +11,7 @@ from keras_imgcls.core.registry import DATASETS
 from keras_imgcls.data import groups
 from keras_imgcls.data.manifest import Manifest
 from keras_imgcls.data.samples import Samples
-from keras_imgcls.data.splits import split_off, stratified_fraction
+from keras_imgcls.data.splits import hold_out, split_off, stratified_fraction
 
 TFDS = "tfds:"
 
@@ -21,6 +21,8 @@ def load(options: DataOptions, seed: int, training: bool = True) -> Samples:
 
     A test and a validation split are drawn from the training samples where the dataset has none, stratified, in whole
     groups, and as a function of `seed` and the samples alone; then `--fraction` of what is left for training is kept.
+
+    With `--fold` the test split is that fold instead, of all samples but a test split that the dataset has.
 
     Args:
         options: the data flags.
@@ -35,6 +37,9 @@ def load(options: DataOptions, seed: int, training: bool = True) -> Samples:
     if training:
         _require_classes(samples)
         groups.tell(samples)
+    if options.fold:
+        samples = _without_test(samples)
+        samples = replace(samples, manifest=hold_out(samples.manifest, options.folds, options.fold, seed))
     manifest = samples.manifest
     for split, fraction in (("test", options.test_fraction), ("validation", options.validation_fraction)):
         if fraction and not len(manifest.ids(split)):
@@ -43,6 +48,14 @@ def load(options: DataOptions, seed: int, training: bool = True) -> Samples:
     rows = stratified_fraction(manifest, options.fraction, seed) if options.fraction < 1 else np.arange(len(manifest))
     samples = replace(samples, manifest=manifest)
     return samples.take(rows[manifest.take(rows).order()])
+
+
+def _without_test(samples: Samples) -> Samples:
+    """What cross-validation may use; a test split that is given stays for the end of all."""
+    tests = samples.manifest.ids("test")
+    if len(tests):
+        note(f"The test split of {samples.name}, {len(tests):,} images, stays out of all folds.")
+    return samples.take(np.delete(np.arange(len(samples.manifest)), tests))
 
 
 def _read(options: DataOptions, seed: int) -> Samples:
