@@ -10,7 +10,10 @@ from keras_imgcls import startup
 from keras_imgcls.core.config import PredictConfig
 from keras_imgcls.core.console import Progress
 from keras_imgcls.core.errors import UserError
+from keras_imgcls.core.registry import MODELS
 from keras_imgcls.core.run import open_run
+from keras_imgcls.core.spec import parse_call
+from keras_imgcls.models import published
 
 if TYPE_CHECKING:
     from keras_imgcls.inference.base import BasePredictor
@@ -20,6 +23,7 @@ USAGE = """Predict the labels of images.
 
   bin/predict --run_dir=RUN --source=cat.jpg
   bin/predict --run_dir=RUN --source=photos,'more/*.png' --topk=1 --format=csv > labels.csv
+  bin/predict --model=efficientnet_lite0 --pretrained=imagenet --source=photo.jpg
   bin/predict --exported=RUN/export/saved_model --source=clip.mp4 --frame_step=5 --smoothing=9
   find . -name '*.jpg' -print0 | bin/predict --run_dir=RUN --source=- --embeddings=features.npy
 
@@ -68,8 +72,20 @@ def _check(config: PredictConfig) -> None:
         raise UserError("--run_dir names a run and --exported a file in its place: choose one.")
     if config.embeddings and not config.embeddings.endswith(".npy"):
         raise UserError(f"--embeddings names a .npy file; received '{config.embeddings}'.")
-    if not config.exported:
+    if config.model or config.pretrained:
+        _check_pretrained(config)
+    elif not config.exported:
         open_run(config.run_dir)
+
+
+def _check_pretrained(config: PredictConfig) -> None:
+    if config.run_dir or config.exported:
+        raise UserError("--model and --pretrained stand in place of --run_dir and --exported: choose one.")
+    if not config.model or not config.pretrained:
+        raise UserError("Give both, for example --model=efficientnet_lite0 --pretrained=imagenet.")
+    MODELS.check(parse_call(config.model))
+    if config.pretrained == "imagenet":
+        published.require(config.model)
 
 
 def _predictor(config: PredictConfig) -> "BasePredictor":
@@ -77,8 +93,10 @@ def _predictor(config: PredictConfig) -> "BasePredictor":
         from keras_imgcls.inference.exported import load_exported
 
         return load_exported(config.exported)
-    from keras_imgcls.inference.predictor import load_run
+    from keras_imgcls.inference.predictor import load_pretrained, load_run
 
+    if config.pretrained:
+        return load_pretrained(config.model, config.pretrained, config.cache_dir)
     return load_run(config.run_dir)
 
 

@@ -158,6 +158,9 @@ class PredictConfig:
 
     run_dir: str = option("", "The run whose model predicts.", stored=False)
     exported: str = option("", "In place of a run: a SavedModel folder or a .tflite file that bin/export wrote.", stored=False)
+    model: str = option("", "In place of a run: a model by name, with --pretrained: efficientnet_lite0.")
+    pretrained: str = option("", "Its weights: imagenet, or a .keras or .weights.h5 file (class names: labels.txt beside it).")
+    cache_dir: str = option("", "Folder of converted weights. Empty: ~/.cache/keras_imgcls.", stored=False)
     source: str = option("", "An image, a video, a folder (searched through for images), or a glob in quotes; several with commas. -: paths from standard input, one a line or with a NUL behind each.")
     topk: int = option(5, "How many labels per image.", low=1)
     min_confidence: float = option(-1.0, "An image whose best probability is lower gets the one label 'unsure'. -1: as the model was trained or exported.", low=-1.0, high=1.0)
@@ -308,7 +311,8 @@ def differences(stored: TrainConfig, given: TrainConfig) -> list[tuple[str, obje
     found = []
     for field in dataclasses.fields(given):
         then, now = getattr(stored, field.name), getattr(given, field.name)
-        if field.name in ("data_dir", "init_from") and now:
+        is_path = field.name in ("data_dir", "init_from") or (field.name == "pretrained" and now != "imagenet")
+        if is_path and now:
             now = str(Path(now).expanduser().resolve())
         if field.metadata["stored"] and field.name not in settled and now not in (field.default, then):
             found.append((field.name, then, now))

@@ -14,7 +14,7 @@ FILE, VARIABLE = "datasets/siscore/labels.py", "IMAGENET_LABELS_LIST"
 
 @functools.cache
 def class_names() -> tuple[str, ...]:
-    """`tench, Tinca tinca` to `toilet tissue, toilet paper, bathroom tissue`: 1,000 different names.
+    """`tench` to `toilet tissue`: 1,000 different names, of each synset the first word, or all where others share it.
 
     They are read from TensorFlow Datasets, which is neither imported (it takes seconds) nor run.
 
@@ -25,9 +25,11 @@ def class_names() -> tuple[str, ...]:
     try:
         source = Path(package.submodule_search_locations[0], FILE).read_text(encoding="utf-8")
         values = {ast.unparse(node.targets[0]): node.value for node in ast.parse(source).body if _assigns(node)}
-        names = tuple(ast.literal_eval(values[VARIABLE]))
+        synsets = ast.literal_eval(values[VARIABLE])
+        firsts = [synset.split(",")[0] for synset in synsets]
     except (AttributeError, OSError, SyntaxError, KeyError, ValueError) as error:
         raise UserError(f"ImageNet's class names come from tensorflow_datasets ({FILE}), which lacks them.") from error
+    names = tuple(first if firsts.count(first) == 1 else synset for first, synset in zip(firsts, synsets, strict=True))
     if len(set(names)) != CLASSES:
         raise UserError(f"tensorflow_datasets ({FILE}) has {len(set(names)):,} ImageNet classes, expected {CLASSES:,}.")
     return names

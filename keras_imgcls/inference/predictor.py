@@ -7,10 +7,12 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from keras_imgcls.core import imagenet
 from keras_imgcls.core.errors import UserError
 from keras_imgcls.core.run import Run, open_run
 from keras_imgcls.inference import serving
 from keras_imgcls.inference.base import BasePredictor, Images
+from keras_imgcls.models import pretrained
 
 
 class Predictor(BasePredictor):
@@ -72,6 +74,31 @@ def load_run(path: str | Path) -> Predictor:
     return Predictor(
         load_model(run), class_names(run), config.resize, config.interpolation, min_confidence=config.min_confidence
     )
+
+
+def load_pretrained(model: str, weights: str, cache_dir: str = "") -> Predictor:
+    """The predictor of a model with weights that no run of ours trained.
+
+    Photos are fitted to ImageNet's weights by their largest central square and bicubic resampling, as they were
+    evaluated but for a margin of an eighth; to others by squashing with bilinear resampling, as this package trains.
+
+    Args:
+        model: a model, with arguments if you like.
+        weights: `imagenet`, or a `.keras` or `.weights.h5` file.
+        cache_dir: where converted weights are kept; empty: `~/.cache/keras_imgcls`.
+
+    Raises:
+        UserError: there are no such weights, they don't fit, or their classes, scaling or image size are unknown.
+    """
+    origin = pretrained.origin(model, weights, cache_dir=cache_dir)
+    if not origin.class_names:
+        raise UserError(f"The classes of {weights} aren't known: put their names beside it in labels.txt, one a line.")
+    if not origin.scaling or not origin.image_size:
+        raise UserError(f"{weights} doesn't say what images it takes: predict with a .keras file.")
+    shape = (origin.image_size, origin.image_size, origin.channels)
+    network, _ = origin.build(model, shape, origin.class_names)
+    as_evaluated = ("crop", "bicubic") if origin.class_names == imagenet.class_names() else ("squash", "bilinear")
+    return Predictor(network, origin.class_names, *as_evaluated)
 
 
 def load_model(run: Run) -> keras.Model:

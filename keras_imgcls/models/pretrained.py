@@ -4,6 +4,7 @@ An `Origin` says what comes with the weights (scaling, image size, class names) 
 after. Published weights are converted once and kept as plain `.keras` files, whose checksums lie beside them.
 """
 
+import contextlib
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -228,10 +229,12 @@ def _layers_of(tensors: dict[str, np.ndarray]) -> list[list[np.ndarray]]:
 
 
 def _fill_from_application(model: keras.Model, known: Published) -> None:
-    module_name, _, function = known.source.function.partition(".")
-    module = getattr(keras.applications, module_name)
+    function = known.source.function
     try:
-        reference = getattr(module, function)(weights=IMAGENET, classifier_activation=None)
+        with contextlib.redirect_stdout(
+            sys.stderr
+        ):  # Keras shows the download on standard output, which may be a table
+            reference = getattr(keras.applications, function)(weights=IMAGENET, classifier_activation=None)
     except Exception as error:  # Keras raises a bare Exception where a download fails
         reason = str(error).strip().partition("\n")[0]
         raise UserError(
@@ -239,7 +242,7 @@ def _fill_from_application(model: keras.Model, known: Published) -> None:
             "--model=efficientnet_lite0, whose weights come as a package; --pretrained=FILE."
         ) from error
     copy_application(reference, model, known.source.blue_first)
-    _require_same(reference, module.preprocess_input, model)
+    _require_same(reference, getattr(keras.applications, known.source.module).preprocess_input, model)
 
 
 def copy_application(reference: keras.Model, model: keras.Model, blue_first: bool = False) -> None:

@@ -28,9 +28,10 @@ class Package:
 
 @dataclass(frozen=True)
 class Application:
-    """A function below `keras.applications`; Keras downloads its weights once and checks their hash."""
+    """A function of `keras.applications` and the module that preprocesses for it; Keras checks the hash of what it downloads."""
 
     function: str
+    module: str
     blue_first: bool = False
 
 
@@ -61,27 +62,27 @@ PUBLISHED = {
     "efficientnet_lite0": _lite(0, 224, "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"),
     "efficientnet_lite1": _lite(1, 240, "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850"),
     "efficientnet_lite2": _lite(2, 260, "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"),
-    "vgg16": Published(224, CAFFE, Application("vgg16.VGG16", blue_first=True)),
-    "vgg19": Published(224, CAFFE, Application("vgg19.VGG19", blue_first=True)),
-    "resnet50": Published(224, CAFFE, Application("resnet.ResNet50", blue_first=True), "version=keras"),
-    "resnet101": Published(224, CAFFE, Application("resnet.ResNet101", blue_first=True), "version=keras"),
-    "resnet152": Published(224, CAFFE, Application("resnet.ResNet152", blue_first=True), "version=keras"),
-    "inception_v3": Published(299, "symmetric", Application("inception_v3.InceptionV3")),
-    "efficientnet_b0": Published(224, TORCH, Application("efficientnet.EfficientNetB0")),
-    "efficientnet_b1": Published(240, TORCH, Application("efficientnet.EfficientNetB1")),
-    "efficientnet_b2": Published(260, TORCH, Application("efficientnet.EfficientNetB2")),
-    "efficientnet_b3": Published(300, TORCH, Application("efficientnet.EfficientNetB3")),
-    "efficientnet_b4": Published(380, TORCH, Application("efficientnet.EfficientNetB4")),
-    "efficientnet_b5": Published(456, TORCH, Application("efficientnet.EfficientNetB5")),
-    "efficientnet_b6": Published(528, TORCH, Application("efficientnet.EfficientNetB6")),
-    "efficientnet_b7": Published(600, TORCH, Application("efficientnet.EfficientNetB7")),
-    "efficientnet_v2_s": Published(384, HALVES, Application("efficientnet_v2.EfficientNetV2S")),
-    "mobilenet_v2": Published(224, "symmetric", Application("mobilenet_v2.MobileNetV2")),
-    "mobilenet_v3_small": Published(224, "symmetric", Application("mobilenet_v3.MobileNetV3Small")),
-    "mobilenet_v3_large": Published(224, "symmetric", Application("mobilenet_v3.MobileNetV3Large")),
-    "densenet121": Published(224, TORCH, Application("densenet.DenseNet121")),
-    "densenet169": Published(224, TORCH, Application("densenet.DenseNet169")),
-    "densenet201": Published(224, TORCH, Application("densenet.DenseNet201")),
+    "vgg16": Published(224, CAFFE, Application("VGG16", "vgg16", blue_first=True)),
+    "vgg19": Published(224, CAFFE, Application("VGG19", "vgg19", blue_first=True)),
+    "resnet50": Published(224, CAFFE, Application("ResNet50", "resnet", blue_first=True), "version=keras"),
+    "resnet101": Published(224, CAFFE, Application("ResNet101", "resnet", blue_first=True), "version=keras"),
+    "resnet152": Published(224, CAFFE, Application("ResNet152", "resnet", blue_first=True), "version=keras"),
+    "inception_v3": Published(299, "symmetric", Application("InceptionV3", "inception_v3")),
+    "efficientnet_b0": Published(224, TORCH, Application("EfficientNetB0", "efficientnet")),
+    "efficientnet_b1": Published(240, TORCH, Application("EfficientNetB1", "efficientnet")),
+    "efficientnet_b2": Published(260, TORCH, Application("EfficientNetB2", "efficientnet")),
+    "efficientnet_b3": Published(300, TORCH, Application("EfficientNetB3", "efficientnet")),
+    "efficientnet_b4": Published(380, TORCH, Application("EfficientNetB4", "efficientnet")),
+    "efficientnet_b5": Published(456, TORCH, Application("EfficientNetB5", "efficientnet")),
+    "efficientnet_b6": Published(528, TORCH, Application("EfficientNetB6", "efficientnet")),
+    "efficientnet_b7": Published(600, TORCH, Application("EfficientNetB7", "efficientnet")),
+    "efficientnet_v2_s": Published(384, HALVES, Application("EfficientNetV2S", "efficientnet_v2")),
+    "mobilenet_v2": Published(224, "symmetric", Application("MobileNetV2", "mobilenet_v2")),
+    "mobilenet_v3_small": Published(224, "symmetric", Application("MobileNetV3Small", "mobilenet_v3")),
+    "mobilenet_v3_large": Published(224, "symmetric", Application("MobileNetV3Large", "mobilenet_v3")),
+    "densenet121": Published(224, TORCH, Application("DenseNet121", "densenet")),
+    "densenet169": Published(224, TORCH, Application("DenseNet169", "densenet")),
+    "densenet201": Published(224, TORCH, Application("DenseNet201", "densenet")),
 }
 # fmt: on
 

@@ -3,11 +3,10 @@
 import keras
 import numpy as np
 
-from keras_imgcls.models import classifier
+from keras_imgcls.models import classifier, pretrained
+from keras_imgcls.models.published import CAFFE, TORCH  # noqa: F401 for the tests of each family
 
 CLASSES = 7
-CAFFE = ((123.68, 116.779, 103.939), (1.0, 1.0, 1.0))  # red, green, blue; these weights have them in the other order
-TORCH = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 
 RANGES = {"gamma": (0.5, 1.5), "beta": (-0.3, 0.3), "moving_mean": (-0.3, 0.3), "moving_variance": (0.5, 1.5)}
 
@@ -19,15 +18,8 @@ def assert_same_logits(spec, application, preprocess, scaling, size, *, blue_fir
     """
     reference = application(weights=None, input_shape=(size, size, 3), classes=CLASSES, classifier_activation=None)
     model = classifier.build(spec, (size, size, 3), CLASSES, scaling)
-    _randomize(reference)
-    sources, targets = ([layer for layer in graph.layers if layer.weights] for graph in (reference, model))
-    for source, target in zip(sources, targets, strict=True):
-        weights = source.get_weights()
-        if blue_first and source is sources[0]:
-            weights[0] = weights[0][:, :, ::-1]
-        if isinstance(target, keras.layers.Dense):  # MobileNet V3 has 1x1 convolutions there
-            weights[0] = weights[0].reshape(weights[0].shape[-2:])
-        target.set_weights(weights)
+    randomize(reference)
+    pretrained.copy_application(reference, model, blue_first)
     pixels = np.random.default_rng(1).integers(0, 256, (3, size, size, 3)).astype("float32")
     expected = keras.ops.convert_to_numpy(reference(preprocess(pixels.copy())))
     logits = keras.ops.convert_to_numpy(model(pixels))
@@ -40,7 +32,8 @@ def weight_layers(model):
     return sum(isinstance(layer, (keras.layers.Conv2D, keras.layers.Dense)) for layer in model.layers)
 
 
-def _randomize(model):
+def randomize(model):
+    """Random weights with which numbers neither die away nor grow."""
     random = np.random.default_rng(0)
     for variable in model.weights:
         if variable.name in RANGES:
