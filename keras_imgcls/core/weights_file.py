@@ -7,7 +7,6 @@ the arrays of known layers with known shapes; whatever else is in it is not look
 import contextlib
 import io
 import json
-import math
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -154,7 +153,9 @@ def _datasets(group: h5py.Group) -> list[h5py.Dataset]:
         if not isinstance(group.get(key, getlink=True), h5py.HardLink) or not isinstance(group[key], h5py.Dataset):
             raise UserError(f"'{group.name}/{key}' is no array of its own (links are not followed).")
         dataset = group[key]
-        if dataset.external or dataset.is_virtual or dataset.shape is None or dataset.dtype.kind not in "fiu":
+        # Keras writes no chunks, and one that is compressed may be larger than the array that it is of.
+        elsewhere = dataset.external or dataset.is_virtual or dataset.chunks
+        if elsewhere or dataset.shape is None or dataset.dtype.kind not in "fiu":
             raise UserError(f"'{group.name}/{key}' is no plain array of numbers.")
         datasets.append(dataset)
     return datasets
@@ -169,8 +170,3 @@ def _arrays(group: h5py.Group, shapes: Sequence[Shape], where: str) -> list[np.n
     if not all(np.isfinite(array).all() for array in arrays):
         raise UserError(f"{where} holds numbers that are not finite.")
     return arrays
-
-
-def count(shapes: Mapping[str, Sequence[Shape]]) -> int:
-    """How many numbers shapes stand for."""
-    return sum(math.prod(shape) for layer in shapes.values() for shape in layer)

@@ -10,8 +10,9 @@ import pytest
 from keras_imgcls.core.errors import UserError
 from keras_imgcls.core.imagenet import class_names
 from keras_imgcls.data.decode import read_image, resize_image
-from keras_imgcls.models import pretrained, published
+from keras_imgcls.models import classifier, pretrained, published
 from keras_imgcls.models.published import TORCH
+from tests.inference.tiny import make_run
 from tests.models.applications import randomize
 
 
@@ -202,3 +203,82 @@ def test_a_cache_that_was_changed_is_made_anew(cache):
     model, _ = build("efficientnet_lite0", ("a", "b"), cache, size=64)
     assert place.stat().st_size == len(whole)
     assert model.get_layer("stem_conv").get_weights()[0].std() > 0.1
+
+
+# --- Files and runs
+
+SPEC, NAMES = "plain_cnn(width=2)", ("left", "right", "up")
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A network whose every number is its own, scaled by its own statistics."""
+    model = classifier.build(SPEC, (16, 16, 3), 3, ([100.0, 110.0, 120.0], [50.0, 60.0, 70.0]))
+    for variable in model.weights:
+        variable.assign(np.random.default_rng(0).uniform(0.5, 1.5, variable.shape))
+    return model
+
+
+@pytest.fixture(params=["model.keras", "model.weights.h5"])
+def file(request, trained, tmp_path):
+    path = tmp_path / request.param
+    trained.save(path) if path.suffix == ".keras" else trained.save_weights(path)
+    (tmp_path / "labels.txt").write_text("".join(f"{name}\n" for name in NAMES))
+    return path
+
+
+def test_a_file_gives_a_backbone_for_another_size_and_a_new_head(file, trained):
+    origin = pretrained.origin(SPEC, str(file))
+    model, text = origin.build(SPEC, (24, 24, 3), ("a", "b"), ([0.0] * 3, [1.0] * 3))
+    assert text == f"weights from {file}, with a new head for 2 classes"
+    for layer in trained.layers:
+        if layer.weights and layer.name != "logits":
+            for ours, theirs in zip(layer.get_weights(), model.get_layer(layer.name).get_weights(), strict=True):
+                np.testing.assert_array_equal(ours, theirs)
+    pixels = np.full((1, 24, 24, 3), 100.0)
+    expected = [0, -1 / 6, -2 / 7] if file.suffix == ".keras" else [100] * 3  # a .weights.h5 doesn't know its scaling
+    np.testing.assert_allclose(model.get_layer("scaling")(pixels)[0, 0, 0], expected, atol=1e-5)
+
+
+def test_for_the_same_classes_the_head_is_the_files_own(file, trained):
+    model, text = pretrained.origin(SPEC, str(file)).build(SPEC, (16, 16, 3), NAMES, ([0.0] * 3, [1.0] * 3))
+    assert text == f"weights from {file}, its head too"
+    if file.suffix == ".keras":
+        pixels = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3))
+        np.testing.assert_allclose(logits(model, pixels), logits(trained, pixels), atol=1e-4)
+
+
+def test_a_keras_file_tells_image_size_and_channels(file):
+    origin = pretrained.origin(SPEC, str(file))
+    assert (origin.image_size, origin.channels) == ((16, 3) if file.suffix == ".keras" else (0, 0))
+
+
+def test_another_network_or_channels_are_told(file):
+    with pytest.raises(UserError, match="has no weights for the layer|the model has"):
+        pretrained.origin("plain_cnn(width=3)", str(file)).build("plain_cnn(width=3)", (16, 16, 3), ("a", "b"))
+    if file.suffix == ".keras":
+        with pytest.raises(UserError, match="take images of 3 channels; received 1: give --channels=3"):
+            pretrained.origin(SPEC, str(file)).build(SPEC, (16, 16, 1), ("a", "b"))
+
+
+def test_a_file_that_is_not_there_is_told():
+    with pytest.raises(UserError, match=r"--pretrained is imagenet or a \.keras or \.weights\.h5 file; .* 'imagnet'"):
+        pretrained.origin(SPEC, "imagnet")
+
+
+def test_a_run_gives_its_backbone_and_its_scaling(trained, tmp_path):
+    run = make_run(tmp_path / "run", trained, NAMES, image_size=16, channels=3)
+    run.flags.write_text(run.flags.read_text().replace("--model=resnet20", f"--model={SPEC}"))
+    origin = pretrained.origin(SPEC, "", str(run.path))
+    assert (origin.image_size, origin.channels, origin.class_names) == (16, 3, NAMES)
+    np.testing.assert_allclose(origin.scaling, ([100, 110, 120], [50, 60, 70]), rtol=1e-6)
+    model, text = origin.build(SPEC, (32, 32, 3), ("a", "b", "c", "d"))
+    assert text == f"weights from the run {run.path}, with a new head for 4 classes"
+    assert model.output_shape == (None, 4)
+    with pytest.raises(
+        UserError, match=r"run holds a plain_cnn, which can't start a resnet20: give --model='plain_cnn\("
+    ):
+        pretrained.origin("resnet20", "", str(run.path))
+    run.model.unlink()
+    with pytest.raises(UserError, match=r"has not saved a model yet: there is no model\.keras"):
+        pretrained.origin(SPEC, "", str(run.path))
