@@ -27,6 +27,7 @@ from keras_imgcls.models.published import Application, Package, Published, Scali
 
 HEAD = "logits"
 CHANNELS = 3  # of ImageNet's photos
+LARGEST_SIDE = 4096  # pixels, as --image_size has it
 IMAGENET = "imagenet"
 
 
@@ -154,8 +155,11 @@ def _scaling_in(path: str | Path) -> Scaling | None:
     config = read_layer_config(path, "scaling")
     if config is None:
         return None
+    channels = _image_shape_in(path)[1]
     try:
-        scale, offset = ([float(number) for number in np.atleast_1d(config[name])] for name in ("scale", "offset"))
+        scale, offset = (
+            np.broadcast_to(np.asarray(config[name], float), channels).tolist() for name in ("scale", "offset")
+        )
         deviation = [1 / number for number in scale]
         return tuple(-shift * width for shift, width in zip(offset, deviation, strict=True)), tuple(deviation)
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
@@ -165,10 +169,12 @@ def _scaling_in(path: str | Path) -> Scaling | None:
 def _image_shape_in(path: str | Path) -> tuple[int, int]:
     """Height and channels that a `.keras` file names; zeros for a `.weights.h5`."""
     config = read_layer_config(path, "image")
-    shape = config.get("batch_shape") if config else [None, 0, 0, 0]
-    if not isinstance(shape, list) or len(shape) != 4 or not all(isinstance(size, int) for size in shape[1:]):
-        raise UserError(f"{path} has no images of one size as its input.")
-    return shape[1], shape[3]
+    if config is None:
+        return 0, 0
+    match config.get("batch_shape"):
+        case [None, int(height), int(), int(channels)] if 0 < height <= LARGEST_SIDE and channels in (1, 3):
+            return height, channels
+    raise UserError(f"{path} takes no images of one size with 1 or 3 channels.")
 
 
 def converted(name: str, cache_dir: str = "") -> Path:

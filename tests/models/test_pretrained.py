@@ -1,5 +1,7 @@
 """Published weights give the published answers; where there are none, one line says so."""
 
+import json
+import zipfile
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -282,3 +284,30 @@ def test_a_run_gives_its_backbone_and_its_scaling(trained, tmp_path):
     run.model.unlink()
     with pytest.raises(UserError, match=r"has not saved a model yet: there is no model\.keras"):
         pretrained.origin(SPEC, "", str(run.path))
+
+
+@pytest.mark.parametrize(
+    ("layer", "changes", "message"),
+    [
+        ("image", {"batch_shape": [None, 16, 16, 10**12]}, "takes no images of one size"),
+        ("image", {"batch_shape": [None, None, None, 3]}, "takes no images of one size"),
+        ("image", {"batch_shape": "many"}, "takes no images of one size"),
+        ("scaling", {"scale": 0.0}, "has no scaling of channels"),
+        ("scaling", {"scale": [1, 2]}, "has no scaling of channels"),
+        ("scaling", {"offset": {"a": 1}}, "has no scaling of channels"),
+        ("scaling", {"scale": -1.0}, "Scaling is 'symmetric' or"),
+    ],
+)
+def test_what_a_config_says_is_held_to_reason(trained, tmp_path, layer, changes, message):
+    path, changed = tmp_path / "model.keras", tmp_path / "changed.keras"
+    trained.save(path)
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(changed, "w") as target:
+        for name in source.namelist():
+            contents = source.read(name)
+            if name == "config.json":
+                config = json.loads(contents)
+                next(entry for entry in config["config"]["layers"] if entry["name"] == layer)["config"].update(changes)
+                contents = json.dumps(config)
+            target.writestr(name, contents)
+    with pytest.raises(UserError, match=message):
+        pretrained.origin(SPEC, str(changed)).build(SPEC, (16, 16, 3), NAMES)
