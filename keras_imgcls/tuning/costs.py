@@ -1,6 +1,7 @@
 """What a model costs before it is trained: parameters, multiply-adds, and the size and latency of its int8 TFLite file."""
 
 import statistics
+import tempfile
 import time
 from functools import lru_cache
 
@@ -36,13 +37,16 @@ def _int8(model: keras.Model, image_shape: tuple[int, int, int]) -> bytes:
         for _ in range(CALIBRATION_IMAGES):
             yield [draw.integers(0, 256, (1, *image_shape)).astype(np.float32)]
 
+    module = tf.Module()
+    module.weights = [variable.value for variable in model.variables]
     signature = tf.function(lambda image: model(image, training=False), autograph=False)
     concrete = signature.get_concrete_function(tf.TensorSpec((1, *image_shape), tf.float32))
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], model)
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = images
-    converter.inference_input_type = tf.uint8
-    with quiet():
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        tf.saved_model.save(module, folder, signatures=concrete)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = images
+        converter.inference_input_type = tf.uint8
         return converter.convert()
 
 

@@ -39,6 +39,8 @@ class Executor(Protocol):
 class LocalExecutor:
     """One worker process, started when it is needed, kept while the architecture stays the same and memory does not grow."""
 
+    command = (sys.executable, "-m", "keras_imgcls.tuning.worker")
+
     def __init__(self, show_log: bool = False, most_memory: float = 0.0) -> None:
         """`most_memory`: MiB from which on a worker is replaced after its job; 0: half as much again as after its first."""
         self._environment = {
@@ -93,10 +95,9 @@ class LocalExecutor:
     def _start(self) -> subprocess.Popen:
         self.started += 1
         self._limit = self._most
-        command = [sys.executable, "-m", "keras_imgcls.tuning.worker"]
         # Its own session: Ctrl-C reaches the search alone, which ends its workers in order.
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=self._environment,
+            self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=self._environment,
             text=True, start_new_session=True,
         )  # fmt: skip
         return self._process

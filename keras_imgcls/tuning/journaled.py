@@ -1,13 +1,13 @@
 """What is mixed into every oracle: a journal, so that a search survives, and keras-tuner's own files whole or not at all."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import keras_tuner
 from keras_tuner.engine.trial import Trial
 
-from keras_imgcls.core import files
 from keras_imgcls.core.console import warn
 from keras_imgcls.tuning.journal import Journal
 
@@ -67,11 +67,11 @@ class Journaled:
     def save(self) -> None:
         """keras-tuner's `oracle.json`, whole or not at all. It is for other tools: a resume reads the journal alone."""
         if not self.silent:
-            files.write_text(self._get_oracle_fname(), json.dumps(self.get_state()))
+            _replace(Path(self._get_oracle_fname()), self.get_state())
 
     def _save_trial(self, trial: Trial) -> None:
         if not self.silent:
-            files.write_text(Path(self._get_trial_dir(trial.trial_id)) / "trial.json", json.dumps(trial.get_state()))
+            _replace(Path(self._get_trial_dir(trial.trial_id)) / "trial.json", trial.get_state())
 
     def replay(self, events: list[dict[str, Any]]) -> None:
         """Brings a new oracle to where the one was that wrote `events`; trials without an end are given out again first."""
@@ -113,6 +113,13 @@ class Journaled:
         self._retry_queue = [*sorted(waiting, reverse=True), *self._retry_queue]  # taken from the end
         self.ongoing_trials.clear()
         self.tuner_ids.clear()
+
+
+def _replace(path: Path, state: Any) -> None:
+    """Writes a file that a reader finds whole or as it was; not flushed, since the journal can make it again."""
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(state), encoding="utf-8")
+    os.replace(part, path)
 
 
 def failure(folder: Path, trial_id: str) -> str:
