@@ -24,8 +24,11 @@ Writes to RUN/export/:
   model_float16.tflite  half the size
   model_dynamic.tflite  a quarter of the size, int8 weights
   model_int8.tflite     a quarter of the size and the fastest on phones: all int8, takes bytes of pixels as they are
+  model.keras           Keras, on TensorFlow, PyTorch or JAX: pixels 0-255 to logits
+  model.onnx            onnxruntime and others; where --formats names onnx, which needs the extra of that name
   labels.txt            the classes; each TFLite file has them inside too, with metadata for MediaPipe Tasks
   parity.json           what was measured
+  MODEL_CARD.md         what the model is, from the run: data, classes, accuracy, training, exports
 
 Each is first run in a fresh interpreter on held-out images, from their raw files, and compared with the Keras model;
 where one is not good enough, nothing is kept and the exit code is 1."""

@@ -177,7 +177,8 @@ class ExportConfig:
     """Export."""
 
     run_dir: str = option("", "The run to export.", stored=False)
-    formats: str = option("", "What is written, with commas between: saved_model, tflite, tflite_float16, tflite_dynamic, tflite_int8. Empty: all.")
+    formats: str = option("", "What is written, with commas between: saved_model, tflite, tflite_float16, tflite_dynamic, tflite_int8, keras, onnx. Empty: all but onnx.")
+    intended_use: str = option("", "What the model is for, in a sentence or two; goes into MODEL_CARD.md.")
     samples: int = option(500, "Largest number of held-out images compared.", low=1)
     min_agreement: float = option(0.99, "Least share of held-out images on which a float export chooses the Keras model's class. An export fails where it is below beyond chance (exact binomial test, 95 %).", low=0.0, high=1.0)
     min_agreement_int8: float = option(0.97, "The same for quantized exports (dynamic range, int8).", low=0.0, high=1.0)

@@ -18,6 +18,8 @@ from keras_imgcls.export.reference import Reference, reference
 from keras_imgcls.export.trained import Trained
 from keras_imgcls.inference.predictor import load_run
 
+DEFAULT = tuple(name for name, form in FORMATS.items() if not form.extra)
+
 
 def export_run(run: Run, config: ExportConfig) -> list[Parity]:
     """Writes `RUN/export` anew and returns how its artefacts compare with the Keras model.
@@ -55,19 +57,19 @@ def require_parity(results: list[Parity]) -> None:
 
 
 def chosen_formats(names: str) -> list[str]:
-    """The names in `--formats`, or all where it is empty.
+    """The names in `--formats`, or all that need no extra where it is empty.
 
     Raises:
         UserError: one of them is unknown.
     """
-    chosen = [name.strip() for name in names.split(",") if name.strip()] or list(FORMATS)
+    chosen = [name.strip() for name in names.split(",") if name.strip()] or list(DEFAULT)
     for name in chosen:
         if name not in FORMATS:
             raise UserError(f"Unknown format '{name}'.{nearest(name, FORMATS)} Known: {', '.join(FORMATS)}.")
     return list(dict.fromkeys(chosen))
 
 
-def write(trained: Trained, folder: Path, formats: Sequence[str] = tuple(FORMATS)) -> None:
+def write(trained: Trained, folder: Path, formats: Sequence[str] = DEFAULT) -> None:
     """Writes `labels.txt` and the artefacts of `formats` to `folder`."""
     files.write_text(folder / "labels.txt", "".join(f"{name}\n" for name in trained.predictor.class_names))
     for name in formats:

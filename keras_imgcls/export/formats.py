@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from keras_imgcls.export import fresh, saved_model, tflite
+from keras_imgcls.export import fresh, onnx, saved_model, tflite
 from keras_imgcls.export.fresh import Answers
 from keras_imgcls.export.reference import Reference
 from keras_imgcls.export.trained import Trained
@@ -20,6 +20,7 @@ class Format:
         answers: runs it without this package, once for each of its inputs: (path, images, a folder to work in).
         max_difference: the largest difference of any probability from the Keras model's that is no fault.
         quantized: whether `--min_agreement_int8` is its limit, in place of `--min_agreement`.
+        extra: the extra of the package that it needs; it is written where it is asked for by name.
     """
 
     path: str
@@ -27,6 +28,7 @@ class Format:
     answers: Callable[[Path, Reference, Path], list[Answers]]
     max_difference: float = 1.0
     quantized: bool = False
+    extra: str = ""
 
 
 # Differences in float32: another order of sums gives 1e-6, a wrong constant far more.
@@ -41,4 +43,8 @@ FORMATS = {
     "tflite_float16": Format("model_float16.tflite", tflite.write_float16, fresh.tflite, max_difference=2e-2),
     "tflite_dynamic": Format("model_dynamic.tflite", tflite.write_dynamic, fresh.tflite, quantized=True),
     "tflite_int8": Format("model_int8.tflite", tflite.write_int8, fresh.tflite, quantized=True),
+    "keras": Format(
+        "model.keras", lambda trained, path: trained.predictor.model.save(path), fresh.plain_keras, max_difference=1e-3
+    ),
+    "onnx": Format("model.onnx", onnx.write, fresh.onnx, max_difference=1e-3, extra="onnx"),
 }

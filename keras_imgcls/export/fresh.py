@@ -39,7 +39,7 @@ class Answers:
 
 
 def saved_model(folder: Path, expected: Reference, work: Path) -> list[Answers]:
-    """What the SavedModel in `folder` says, by pixels and by encoded files; `work` is a folder to work in.
+    """What the SavedModel in `folder` says, by each of its signatures; `work` is a folder to work in.
 
     Raises:
         UserError: it can't be run.
@@ -51,7 +51,20 @@ def saved_model(folder: Path, expected: Reference, work: Path) -> list[Answers]:
     return [
         Answers("pixels", answers["probabilities"], answers["chosen"], names, milliseconds=milliseconds),
         Answers("files", answers["byte_probabilities"], answers["byte_chosen"], names),
+        _best(answers["best_labels"], answers["best_probabilities"], expected, names),
     ]
+
+
+def _best(labels: np.ndarray, values: np.ndarray, expected: Reference, names: tuple[str, ...]) -> Answers:
+    """What `classify` says: its labels and their probabilities; of classes that it leaves out, nothing is held against it."""
+    probabilities = expected.probabilities.copy()
+    place = {name: index for index, name in enumerate(expected.class_names)}
+    known = np.isin(labels, expected.class_names)
+    rows, columns = known.nonzero()
+    probabilities[rows, [place[name] for name in labels[known]]] = values[rows, columns]
+    descending = (np.diff(values, axis=1) <= 0).all()
+    faults = () if known.all() and descending else ("its labels are not those of the run, the most probable first",)
+    return Answers("classify", probabilities, labels[:, 0], names, faults=faults)
 
 
 def _saved_model(
@@ -87,6 +100,30 @@ def tflite(path: Path, expected: Reference, work: Path) -> list[Answers]:
     faults = () if labels == list(names) else ("the labels inside are not those beside it",)
     milliseconds = {threads: answers[f"milliseconds_{threads}"] for threads in (1, 2)}
     return [Answers("", answers["probabilities"], answers["chosen"], names, operations, milliseconds, faults)]
+
+
+def onnx(path: Path, expected: Reference, work: Path) -> list[Answers]:
+    """What an ONNX file says of the pixels; `work` is a folder to work in.
+
+    Raises:
+        UserError: it can't be run.
+    """
+    answers = run("fresh_onnx.py", path, store(expected.images, work), work=work)
+    require_absent(answers, ("keras_imgcls", "tensorflow", "keras"))
+    names = tuple(answers["class_names"].tolist())
+    milliseconds = {threads: answers[f"milliseconds_{threads}"] for threads in (1, 2)}
+    return [Answers("", answers["probabilities"], answers["chosen"], names, milliseconds=milliseconds)]
+
+
+def plain_keras(path: Path, expected: Reference, work: Path) -> list[Answers]:
+    """What a `.keras` file with the `labels.txt` beside it says of the pixels; `work` is a folder to work in.
+
+    Raises:
+        UserError: it can't be run.
+    """
+    answers = run("fresh_keras.py", path, path.with_name("labels.txt"), store(expected.images, work), work=work)
+    require_absent(answers, ("keras_imgcls",))
+    return [Answers("", answers["probabilities"], answers["chosen"], tuple(answers["class_names"].tolist()))]
 
 
 def census(model: bytes) -> dict[str, int]:

@@ -22,16 +22,21 @@ def main(saved_model: str, images_path: str, files_folder: str, answers_path: st
     from_pixels, from_bytes = model.signatures["serving_default"], model.signatures["serve_bytes"]
     images = np.load(images_path, mmap_mode="r")
     encoded = [path.read_bytes() for path in sorted(Path(files_folder).iterdir())]
-    answers, byte_answers = [], []
+    classify = model.signatures["classify"]
+    answers, byte_answers, best_answers = [], [], []
     for start in range(0, len(images), BATCH):
         answers.append(from_pixels(image=tf.constant(images[start : start + BATCH])))
-        byte_answers.append(from_bytes(image_bytes=tf.constant(encoded[start : start + BATCH])))
+        batch = tf.constant(encoded[start : start + BATCH])
+        byte_answers.append(from_bytes(image_bytes=batch))
+        best_answers.append(classify(image_bytes=batch))
     np.savez(
         answers_path,
         probabilities=joined(answers, "probabilities"),
         chosen=joined(answers, "label").astype(str),
         byte_probabilities=joined(byte_answers, "probabilities"),
         byte_chosen=joined(byte_answers, "label").astype(str),
+        best_probabilities=joined(best_answers, "probabilities"),
+        best_labels=joined(best_answers, "labels").astype(str),
         class_names=np.array(
             (Path(saved_model) / "assets" / "labels.txt").read_text(encoding="utf-8").split("\n")[:-1]
         ),

@@ -9,9 +9,9 @@ import tensorflow as tf
 from keras_imgcls.core import files
 from keras_imgcls.core.console import quiet
 from keras_imgcls.core.errors import UserError
+from keras_imgcls.export.trained import Trained
 from keras_imgcls.inference import serving
 from keras_imgcls.inference.exported import LABELS, SERVING, labels_text, serving_text
-from keras_imgcls.inference.predictor import Predictor
 
 OPSET = 17  # LayerNormalization is an operation from here on; onnxruntime has read it since 1.12
 
@@ -26,8 +26,8 @@ def require_converter() -> ModuleType:
         ) from error
 
 
-def write(predictor: Predictor, path: Path) -> None:
-    """Writes the ONNX file of `predictor` to `path`.
+def write(trained: Trained, path: Path) -> None:
+    """Writes the ONNX file of a model to `path`.
 
     It takes `image`, uint8 of shape (n, height, width, channels), grey levels 0-255 of the model's size, and answers
     `probabilities`, float32 of shape (n, classes). The names of the classes and how pictures become pixels are in its
@@ -36,7 +36,7 @@ def write(predictor: Predictor, path: Path) -> None:
     Raises:
         UserError: tf2onnx isn't there, or the network has an operation that it doesn't know.
     """
-    converter = require_converter()
+    converter, predictor = require_converter(), trained.predictor
     signature = [tf.TensorSpec((None, *predictor.image_shape), tf.uint8, name="image")]
 
     def answer(image: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -62,13 +62,14 @@ def test_a_good_export_passes(good, reference):
     folder, results = good
     by_name = {result.artefact: result for result in results}
     assert list(by_name) == [
-        "saved_model, pixels", "saved_model, files",
-        "model.tflite", "model_float16.tflite", "model_dynamic.tflite", "model_int8.tflite",
+        "saved_model, pixels", "saved_model, files", "saved_model, classify",
+        "model.tflite", "model_float16.tflite", "model_dynamic.tflite", "model_int8.tflite", "model.keras",
     ]  # fmt: skip
+    untimed = {"saved_model, files", "saved_model, classify", "model.keras"}
     for result in results:
         assert result.failures == () and result.images == 64
-        assert set(result.latency) == (set() if result.artefact == "saved_model, files" else {"1", "2"})
-    for name in ("saved_model, pixels", "saved_model, files", "model.tflite"):
+        assert set(result.latency) == (set() if result.artefact in untimed else {"1", "2"})
+    for name in ("saved_model, pixels", "saved_model, files", "saved_model, classify", "model.tflite", "model.keras"):
         assert by_name[name].accuracy == by_name[name].agreement == 1 and by_name[name].largest_difference < 1e-5
     assert by_name["model.tflite"].size == (folder / "model.tflite").stat().st_size
     assert by_name["model.tflite"].operations["CONV_2D"] == 1 == by_name["model.tflite"].operations["SOFTMAX"]
@@ -125,6 +126,33 @@ def test_a_changed_network_is_caught(change, reference, tmp_path):
     assert any("a probability differs by" in failure for failure in result.failures)
 
 
+@pytest.mark.parametrize("change", [shift_bias, swap_channels])
+def test_a_changed_network_is_caught_in_onnx(change, reference, tmp_path):
+    pytest.importorskip("tf2onnx")
+    (good,) = check(exported(make_trained(), "onnx", tmp_path), "onnx", reference)
+    assert good.failures == () and good.agreement == 1 and set(good.latency) == {"1", "2"}
+    (bad,) = check(exported(make_trained(mutated(change)), "onnx", tmp_path), "onnx", reference)
+    assert any("a probability differs by" in failure for failure in bad.failures)
+
+
+def test_labels_that_classify_does_not_have_are_caught(reference):
+    order = (-reference.probabilities).argsort(axis=1)[:, :5]
+    labels = np.array(NAMES)[order]
+    values = np.take_along_axis(reference.probabilities, order, axis=1)
+    limits = parity.Limits(0.99, 0.01, 1e-3)
+
+    def failures(labels, values):
+        return parity.compare(
+            "x", Path(__file__), fresh._best(labels, values, reference, NAMES), reference, limits
+        ).failures
+
+    assert failures(labels, values) == ()
+    assert any("a probability differs" in text for text in failures(labels, values * 0.9))
+    assert any("it agrees with" in text for text in failures(labels[:, ::-1], values[:, ::-1]))
+    for wrong in ((labels[:, ::-1], values[:, ::-1]), (np.char.add(labels, "?"), values)):
+        assert "its labels are not those of the run, the most probable first" in failures(*wrong)
+
+
 @pytest.mark.parametrize(
     "labels, failure",
     [
@@ -142,8 +170,11 @@ def test_other_labels_beside_a_right_file_are_caught(reference, tmp_path, labels
 @pytest.mark.parametrize(
     "changes, broken",
     [
-        ({"resize": "crop"}, {"saved_model, files"}),
-        ({"names": NAMES[::-1], "temperature": 1.1}, {"saved_model, pixels", "saved_model, files"}),
+        ({"resize": "crop"}, {"saved_model, files", "saved_model, classify"}),
+        (
+            {"names": NAMES[::-1], "temperature": 1.1},
+            {"saved_model, pixels", "saved_model, files", "saved_model, classify"},
+        ),
     ],
 )
 def test_a_changed_way_to_the_network_or_from_it_is_caught(reference, tmp_path, changes, broken):

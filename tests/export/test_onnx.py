@@ -8,6 +8,7 @@ import pytest
 
 from keras_imgcls.core.errors import UserError
 from keras_imgcls.export import onnx
+from keras_imgcls.export.trained import Trained
 from keras_imgcls.inference.exported import load_exported
 from keras_imgcls.inference.predictor import Predictor
 from tests.inference.tiny import NAMES, digits, make_model
@@ -24,7 +25,7 @@ def predictor():
 @pytest.fixture(scope="module")
 def path(tmp_path_factory, predictor):
     path = tmp_path_factory.mktemp("onnx") / "model.onnx"
-    onnx.write(predictor, path)
+    onnx.write(Trained(None, predictor), path)
     return path
 
 
@@ -51,13 +52,13 @@ def test_an_operation_that_onnx_lacks_is_said(tmp_path):
     grouped = keras.layers.Conv2D(4, 3, groups=2)(image)
     model = keras.Model(image, keras.layers.Dense(2)(keras.layers.Flatten()(grouped)))
     with pytest.raises(UserError, match="The model can't be converted to ONNX: .*StatefulPartitionedCall"):
-        onnx.write(Predictor(model, ("a", "b")), tmp_path / "model.onnx")
+        onnx.write(Trained(None, Predictor(model, ("a", "b"))), tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
 
 
 def test_what_is_not_installed_is_said(path, predictor, tmp_path, monkeypatch):
     for package, action in {
-        "tf2onnx": lambda: onnx.write(predictor, tmp_path / "model.onnx"),
+        "tf2onnx": lambda: onnx.write(Trained(None, predictor), tmp_path / "model.onnx"),
         "onnxruntime": lambda: load_exported(path),
     }.items():
         monkeypatch.setitem(sys.modules, package, None)

@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from keras_imgcls.core.errors import UserError
 from keras_imgcls.export import saved_model, tflite
-from keras_imgcls.inference.exported import LABELS, SERVING, load_exported, serving_text
+from keras_imgcls.export.trained import Trained
+from keras_imgcls.inference.exported import LABELS, SERVING, labels_text, load_exported, serving_text
 from keras_imgcls.inference.predictor import Predictor
 from tests.inference.tiny import NAMES, make_model
 
@@ -25,17 +26,8 @@ def predictor():
 def exports(tmp_path_factory, predictor):
     folder = tmp_path_factory.mktemp("exports")
     saved_model.write(predictor, folder / "saved_model" / "3")
-    tflite.write(predictor, folder / "model.tflite")
-    pack(folder / "model.tflite", predictor)
+    tflite.write(Trained(None, predictor), folder / "model.tflite")
     return folder
-
-
-def pack(path, predictor):
-    """What the writer of metadata puts at the end of a TFLite file, where it hasn't done so."""
-    if not zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path, "a") as archive:
-            archive.writestr(LABELS, "\n".join(predictor.class_names))
-            archive.writestr(SERVING, serving_text(predictor))
 
 
 @pytest.mark.parametrize("name", ["saved_model", "saved_model/3", "model.tflite"])
@@ -72,7 +64,9 @@ class TestOtherFiles:
 
     def test_a_file_that_is_no_model(self, tmp_path, predictor):
         (tmp_path / "a.tflite").write_bytes(b"no model at all")
-        pack(tmp_path / "a.tflite", predictor)
+        with zipfile.ZipFile(tmp_path / "a.tflite", "a") as archive:
+            archive.writestr(LABELS, labels_text(predictor))
+            archive.writestr(SERVING, serving_text(predictor))
         with pytest.raises(UserError, match=r"a\.tflite can't be loaded: ValueError: "):
             load_exported(tmp_path / "a.tflite")
 
