@@ -11,7 +11,7 @@ from keras_imgcls.core.config import ExportConfig
 from keras_imgcls.core.console import note
 from keras_imgcls.core.errors import UserError, nearest
 from keras_imgcls.core.run import Run
-from keras_imgcls.export import parity
+from keras_imgcls.export import card, parity
 from keras_imgcls.export.formats import FORMATS, Format
 from keras_imgcls.export.parity import Limits, Parity
 from keras_imgcls.export.reference import Reference, reference
@@ -41,7 +41,9 @@ def export_run(run: Run, config: ExportConfig) -> list[Parity]:
             write(trained, staged, formats)
             results = verify(staged, expected, config)
             if not any(result.failures for result in results):
-                files.write_json(staged / "parity.json", _summary(expected, config, results))
+                summary = _summary(expected, config, results)
+                files.write_json(staged / "parity.json", summary)
+                files.write_text(staged / "MODEL_CARD.md", card.text(run, summary, config.intended_use))
                 files.replace_folder(staged, run.export)
             return results
     except (OSError, tf.errors.OpError) as error:  # TensorFlow says of a full disk that it is exhausted

@@ -231,6 +231,7 @@ class TestWholeExports:
         assert [entry["artefact"] for entry in stored["artefacts"]] == [result.artefact] == ["model.tflite"]
         assert stored["images"] == 16 and stored["split"] == "test" and stored["artefacts"][0]["agreement"] == 1.0
         assert sorted(path.name for path in run.export.iterdir()) == [
+            "MODEL_CARD.md",
             "labels.txt",
             "model.tflite",
             "parity.json",
