@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from keras_imgcls.core import options
+from keras_imgcls.core import options, phases
 from keras_imgcls.core.errors import UserError
 from keras_imgcls.core.options import option
 from keras_imgcls.core.registry import AUGMENTATIONS, AVERAGES, DATASETS, LOSSES, MIXES, MODELS, OPTIMIZERS, SCHEDULES
@@ -70,6 +70,10 @@ class TrainingOptions:
     momentum: float = option(0.9, "Momentum of sgd; beta_1 of adamw.", low=0.0, high=0.9999)
     weight_decay: float = option(5e-4, "Decay of kernels (biases and norms are left alone): L2 in the gradient for sgd, decoupled for adamw.", low=0.0)
     schedule: str = option("warmup_cosine", "Learning rate over the run: constant, warmup_cosine(warmup=0.05), one_cycle(...), step(...).")
+    freeze: str = option("none", "Landmark of the model up to which nothing is trained until --unfreeze_epoch: none, stem, stage1, stage2 … or features (all but the head); several for gradual unfreezing: 'features|stage4'.")
+    unfreeze_epoch: str = option("0", "Epoch from which that no longer holds, counted from 1; one for each landmark: '11|16'. 0: never. Optimizer and schedule start anew.")
+    feature_views: int = option(8, "While --freeze=features holds: augmented views of each image whose features are computed once and kept, taken in turns by the epochs, unmixed. 0: computed anew in each epoch.", low=0)
+    layer_decay: float = option(1.0, "Learning rate of each stage as a multiple of that of the stage behind it; the head has --learning_rate.", low=0.0, high=1.0)
     norm_bias_multiplier: float = option(1.0, "Learning rate of normalisation biases as a multiple of the others' (64 in the CIFAR-10 speed runs).", low=0.0)
     loss: str = option("cross_entropy", "cross_entropy.")
     label_smoothing: float = option(0.0, "Share of a label that is spread over all classes.", low=0.0, high=0.99)
@@ -263,6 +267,7 @@ def _check_training(config: TrainConfig) -> None:
     for call in parse_choice(config.mix) if config.mix != "none" else ():
         MIXES.check(call)
     checkpoint_interval(config.checkpoint_every)
+    phases.parse(config.freeze, config.unfreeze_epoch, config.epochs)
     if config.fraction == 0:
         raise UserError("--fraction is above 0; received 0.0.")
     if config.pretrained and config.init_from:
@@ -306,7 +311,8 @@ def differences(stored: TrainConfig, given: TrainConfig) -> list[tuple[str, obje
     """
     settled = {
         "max_minutes",
-        *(["epochs"] if given.max_minutes else []),
+        *(["epochs", "freeze", "unfreeze_epoch"] if given.max_minutes else []),
+        *(["feature_views"] if stored.feature_views < given.feature_views else []),
         *(["augment"] if given.augment in AUGMENT_PRESETS else []),
     }
     found = []

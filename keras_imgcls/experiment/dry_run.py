@@ -6,6 +6,7 @@ import time
 import keras
 
 from keras_imgcls.core import config as config_module
+from keras_imgcls.core import phases
 from keras_imgcls.core.config import TrainConfig
 from keras_imgcls.core.console import duration, note, table
 from keras_imgcls.experiment import prepare
@@ -51,9 +52,15 @@ def dry_run(config: TrainConfig) -> str:
             "speed of one step",
             f"{config.batch_size / seconds:,.0f} images/s" if feed.steps > steps else "too few steps to tell",
         ),
-        ("training time, estimated", duration(seconds * feed.steps * config.epochs)),
+        ("training time, estimated", duration(seconds * feed.steps * _epochs_of_images(config))),
     ]
     return table(rows) + "\n\nDry run: nothing was written."
+
+
+def _epochs_of_images(config: TrainConfig) -> int:
+    """The epochs that go through the whole model; those of a head over kept features take next to no time."""
+    plan = phases.parse(config.freeze, config.unfreeze_epoch, config.epochs)
+    return sum(phase.epochs for phase in plan if phase.frozen != "features" or not config.feature_views)
 
 
 def _memory(model: keras.Model, learner: Learner, batch_size: int, precision: str) -> float:

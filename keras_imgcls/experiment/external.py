@@ -17,6 +17,7 @@ from keras_imgcls.models import classifier
 from keras_imgcls.training import fit
 from keras_imgcls.training.callbacks import TensorBoard
 from keras_imgcls.training.feed import Feed
+from keras_imgcls.training.validation import Validator
 
 NAME = "external"  # stands in config.flags for what only exists in Python
 
@@ -62,7 +63,7 @@ def train(
     files.write_json(run.environment, environment())
     files.write_text(run.flags, options.write_flagfile(config))
     held_out = None if validation is None else _batched(validation, len(class_names), config.batch_size)
-    validate = prepare.validator(model, held_out)
+    validate = Validator(model, held_out)
     board = TensorBoard(run.tensorboard)
     outcome = fit.fit(model, feed, config, validate, run=run, callbacks=[board, *callbacks])
     results = (

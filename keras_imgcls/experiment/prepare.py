@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import tensorflow as tf
 
 from keras_imgcls.augment import mix, presets, sequence
 from keras_imgcls.core import config as config_module
-from keras_imgcls.core import signals
 from keras_imgcls.core.config import DataOptions, TrainConfig
 from keras_imgcls.core.console import note
 from keras_imgcls.core.errors import UserError
@@ -25,6 +23,7 @@ from keras_imgcls.training import fit
 from keras_imgcls.training.feed import Feed
 
 STATISTICS_IMAGES, STATISTICS_PIXELS = 5_000, 2**24
+VIEW_BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -196,7 +195,16 @@ def training_feed(config: TrainConfig, samples: Samples, store: Store, augment: 
         stream = order.epoch_order(ids, config.seed, epoch)[first_step * size : steps * size]
         return pipeline.batches(store, samples.manifest, stream, size, augment, epoch, drop_remainder=True)
 
-    return Feed(batches, steps, steps * size, store.shape, len(samples.manifest.class_names))
+    single = sequence.build(config.augment, config.seed)
+
+    def view(number: int) -> tf.data.Dataset:
+        return pipeline.batches(store, samples.manifest, ids, VIEW_BATCH, single, number)
+
+    def rows(epoch: int) -> np.ndarray:
+        return order.epoch_order(np.arange(len(ids)), config.seed, epoch)[: steps * size]
+
+    held_out, classes = len(samples.manifest.ids("validation")), len(samples.manifest.class_names)
+    return Feed(batches, steps, steps * size, store.shape, classes, held_out, view, rows)
 
 
 def evaluation_batches(samples: Samples, store: Store, split: str, batch_size: int) -> tf.data.Dataset:
@@ -208,31 +216,3 @@ def balanced_weights(samples: Samples) -> np.ndarray:
     """Weights of classes by the inverse of their frequency in the training split, 1 on average over the images."""
     counts = samples.manifest.labels[samples.manifest.ids("train")].sum(axis=0)
     return (counts.sum() / (len(counts) * np.maximum(counts, 1.0))).astype(np.float32)
-
-
-def validator(model: keras.Model, batches: tf.data.Dataset | None) -> Callable[[], dict[str, float]]:
-    """A function that gives `val_loss` (cross-entropy, nats), `val_accuracy` and `val_balanced_accuracy` of `model`."""
-    if batches is None:
-        return dict
-    return partial(_validate, tf.function(partial(_totals, model), autograph=False, reduce_retracing=True), batches)
-
-
-def _totals(model: keras.Model, images, labels):
-    logits = model(tf.cast(images, tf.float32), training=False)
-    losses = tf.nn.softmax_cross_entropy_with_logits(labels, logits)
-    right = tf.cast(tf.equal(tf.argmax(labels, axis=-1), tf.argmax(logits, axis=-1)), tf.float32)
-    return tf.reduce_sum(losses), tf.linalg.matvec(labels, right, transpose_a=True), tf.reduce_sum(labels, axis=0)
-
-
-def _validate(totals: Callable, batches: tf.data.Dataset) -> dict[str, float]:
-    loss, right, count = 0.0, np.zeros(()), np.zeros(())  # the last two of each class
-    for images, labels, *_ in batches:
-        signals.check()
-        batch_loss, batch_right, batch_count = totals(images, labels)
-        loss, right, count = loss + float(batch_loss), right + batch_right.numpy(), count + batch_count.numpy()
-    recalls = (right / np.maximum(count, 1))[count > 0]
-    return {
-        "val_loss": float(loss / count.sum()),
-        "val_accuracy": float(right.sum() / count.sum()),
-        "val_balanced_accuracy": float(recalls.mean()),
-    }

@@ -22,6 +22,7 @@ from keras_imgcls.experiment.environment import environment
 from keras_imgcls.experiment.prepare import Prepared
 from keras_imgcls.training.callbacks import TensorBoard
 from keras_imgcls.training.fit import Outcome, fit
+from keras_imgcls.training.validation import Validator
 
 EVALUATION_BATCH = 500
 SHEET_IMAGES = 64
@@ -60,7 +61,7 @@ def _train(
         ready.model,
         ready.feed,
         ready.config,
-        prepare.validator(ready.model, _batches(ready, "validation")),
+        Validator(ready.model, _batches(ready, "validation")),
         run=run,
         resume=config.resume,
         augment=ready.augment,

@@ -24,7 +24,7 @@ PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 CPU_BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"}  # flags of /proc/cpuinfo: x86, x86, Arm
 
 
-def accelerate(model: keras.Model, precision: str = "float32") -> keras.Model:
+def accelerate(model: keras.Model, precision: str = "float32", frozen: Sequence[keras.Layer] = ()) -> keras.Model:
     """The training view of `model`: a functional model to compile and fit, over the same variables, seeds included.
 
     Training the view trains `model`; save and export `model`, not the view. Layers keep their names. In float32 both
@@ -35,16 +35,22 @@ def accelerate(model: keras.Model, precision: str = "float32") -> keras.Model:
     Args:
         model: a functional or sequential model, built in float32 on the TensorFlow backend; models inside it included.
         precision: `float32`, `mixed_bfloat16` or `mixed_float16`.
+        frozen: layers of `model` that compute as in inference whatever the view is asked for: normalisations by their
+            moving statistics, which stay, and without dropout. What is trained is for the caller to choose.
 
     Raises:
         UserError: an unknown precision, or a model whose graph Keras doesn't know.
     """
     _check(model, precision)
     in_float32 = {"logits", *_output_names(model)}
+    in_inference = {id(part) for layer in frozen if isinstance(layer, keras.Layer) for part in layer._flatten_layers()}
+
+    def twin(layer):
+        copy = _twin(layer, precision, layer.name in in_float32)
+        return _in_inference(copy) if id(layer) in in_inference else copy
+
     with _uncompiled(model):
-        clone = keras.models.clone_model(
-            model, clone_function=lambda layer: _twin(layer, precision, layer.name in in_float32), recursive=True
-        )
+        clone = keras.models.clone_model(model, clone_function=twin, recursive=True)
     view = keras.Model(clone.inputs[0], clone.outputs[0], name=model.name) if _is_sequential(model) else clone
     view.dtype_policy = precision
     return view
@@ -66,6 +72,7 @@ def choose_precision(
     batch_shape: Sequence[int],
     precisions: Sequence[str] | None = None,
     seconds: float = 8.0,
+    frozen: Sequence[keras.Layer] = (),
 ) -> tuple[str, dict[str, float]]:
     """The precision in which `model` trains fastest here, and the speed of each in images/s.
 
@@ -77,9 +84,13 @@ def choose_precision(
         batch_shape: batch size, height, width, channels.
         precisions: those to try; by default all that are available.
         seconds: how long to time, after the first step of each; three rounds are the least.
+        frozen: see `accelerate`; their weights are left out of the steps.
     """
     with _unchanged(model):
-        steps = {name: _step(accelerate(model, name), batch_shape) for name in precisions or available_precisions()}
+        still = {id(variable) for layer in frozen for variable in getattr(layer, "variables", ())}
+        trained = [variable for variable in model.trainable_variables if id(variable) not in still]
+        views = {name: accelerate(model, name, frozen) for name in precisions or available_precisions()}
+        steps = {name: _step(view, batch_shape, trained) for name, view in views.items()}
         durations = _time_in_turns(steps, seconds)
     speeds = {name: batch_shape[0] / statistics.median(durations[name]) for name in steps}
     return max(speeds, key=speeds.get), speeds
@@ -147,6 +158,14 @@ def _twin(layer: keras.Layer, precision: str, in_float32: bool) -> keras.Layer:
     return twin
 
 
+def _in_inference(twin: keras.Layer) -> keras.Layer:
+    """`twin`, never told that it is training."""
+    if twin._call_has_training_arg:
+        compute = twin.call
+        vars(twin)["call"] = lambda *inputs, training=None, **more: compute(*inputs, training=False, **more)
+    return twin
+
+
 def _has_sublayers(layer: keras.Layer) -> bool:
     return any(True for _ in layer._flatten_layers(include_self=False))
 
@@ -191,17 +210,18 @@ def _unchanged(model: keras.Model) -> Iterator[None]:
             variable.assign(value)
 
 
-def _step(view: keras.Model, batch_shape: Sequence[int]) -> Callable[[], float]:
-    """One step of training on random pixels, all of class 0; returns the cross-entropy."""
+def _step(view: keras.Model, batch_shape: Sequence[int], variables: Sequence[keras.Variable]) -> Callable[[], float]:
+    """One step of training `variables` on random pixels, all of class 0; returns the cross-entropy."""
     pixels = np.random.default_rng(0).integers(0, 256, batch_shape).astype("float32")
-    images, variables = tf.constant(pixels), view.trainable_variables
+    images = tf.constant(pixels)
 
     @tf.function(autograph=False)
     def step():
-        with tf.GradientTape() as tape:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch([variable.value for variable in variables])
             outputs = [tf.cast(y, tf.float32) for y in tf.nest.flatten(view(images, training=True))]
             loss = tf.add_n([tf.reduce_mean(tf.reduce_logsumexp(y, axis=-1) - y[..., 0]) for y in outputs])
-        for variable, gradient in zip(variables, tape.gradient(loss, variables), strict=True):
+        for variable, gradient in zip(variables, tape.gradient(loss, [v.value for v in variables]), strict=True):
             if gradient is not None:
                 variable.assign_sub(1e-6 * gradient)
         return loss

@@ -24,7 +24,7 @@ class TensorBoard(keras.callbacks.Callback):
         with self._train.as_default():
             if self._sheet is not None:
                 tf.summary.image("augmented training images", self._sheet[None], step=0)
-            tf.summary.graph(_graph(self.model.view))
+            tf.summary.graph(_graph(self.model.model))  # not a view of a part of it
 
     def on_epoch_end(self, epoch: int, logs=None) -> None:
         """Writes the row of the epoch."""

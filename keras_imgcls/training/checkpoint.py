@@ -28,6 +28,14 @@ class Checkpoint:
     arrays: list[np.ndarray]
     position: dict[str, Any]
 
+    def restore_first(self, variables: Sequence[keras.Variable]) -> None:
+        """Assigns the first arrays, those of the model, to its `variables`.
+
+        Raises:
+            UserError: the checkpoint belongs to another model.
+        """
+        Checkpoint(self.arrays[: len(variables)], {}).restore(variables)
+
     def restore(self, state: Sequence[keras.Variable]) -> None:
         """Assigns the arrays to `state`.
 

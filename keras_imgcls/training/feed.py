@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import tensorflow as tf
 
 
@@ -17,6 +18,10 @@ class Feed:
         images: images in an epoch.
         image_shape: (height, width, channels) of an image.
         classes: how many classes the labels have.
+        held_out: how many images validate each epoch.
+        view: `number -> tf.data.Dataset` of (images, labels, ids), every training image once, augmented as in that epoch
+            and not mixed; None where there are no ids.
+        order: `epoch -> rows of such a view` in the order of that epoch, as many as it has images.
     """
 
     batches: Callable[[int, int], tf.data.Dataset]
@@ -24,6 +29,9 @@ class Feed:
     images: int
     image_shape: tuple[int, int, int]
     classes: int
+    held_out: int = 0
+    view: Callable[[int], tf.data.Dataset] | None = None
+    order: Callable[[int], np.ndarray] | None = None
 
 
 def timed(dataset: tf.data.Dataset) -> tf.data.Dataset:

@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import keras
@@ -10,15 +11,22 @@ import numpy as np
 import tensorflow as tf
 
 from keras_imgcls.core import config as config_module
+from keras_imgcls.core import phases
 from keras_imgcls.core.config import TrainingOptions
 from keras_imgcls.core.console import note
+from keras_imgcls.core.errors import UserError
+from keras_imgcls.core.phases import Phase
 from keras_imgcls.core.run import Run
-from keras_imgcls.training import checkpoint
+from keras_imgcls.training import budget, checkpoint, freezing
 from keras_imgcls.training.acceleration import accelerate, choose_precision
+from keras_imgcls.training.features import Features, head, views_that_fit
 from keras_imgcls.training.feed import Feed
 from keras_imgcls.training.keeper import Keeper
 from keras_imgcls.training.learner import Learner
 from keras_imgcls.training.loop import Loop, Position
+from keras_imgcls.training.stage import Stage
+
+HEAD_STEPS = 32  # of a head in one call: each takes about a millisecond
 
 
 @dataclass(frozen=True)
@@ -61,6 +69,7 @@ def resolve(config: TrainingOptions, model: keras.Model, feed: Feed, macs: int) 
         changes["xla"] = "on" if gpu and not config.deterministic else "off"
     if not config.steps_per_execution:
         changes["steps_per_execution"] = _steps_per_execution(config.batch_size * macs, feed.steps)
+    changes |= _check_phases(config, model, feed)
     speeds: dict[str, float] = {}
     precision = config.mixed_precision
     if precision == "auto" and config.deterministic:
@@ -73,12 +82,22 @@ def resolve(config: TrainingOptions, model: keras.Model, feed: Feed, macs: int) 
             + ", ".join(f"{name} {speed:,.0f} images/s" for name, speed in speeds.items())
             + f" -> {precision}"
         )
-    changes["mixed_precision"] = precision
+    config = config_module.replace(config, **changes, mixed_precision=precision)
     if config.max_minutes:
-        possible = int(config.max_minutes * 60 * speeds[precision] / feed.images)
-        changes |= {"epochs": max(1, min(config.epochs, possible)), "max_minutes": 0.0}
-        note(f"{config.max_minutes:g} minutes at that speed are {changes['epochs']} epochs.")
-    return config_module.replace(config, **changes)
+        config = config_module.replace(config, **budget.settle(config, model, feed, precision, speeds[precision]))
+    return config
+
+
+def _check_phases(config: TrainingOptions, model: keras.Model, feed: Feed) -> dict[str, Any]:
+    """Holds landmarks against the model; how many views of features can be kept."""
+    plan = phases.parse(config.freeze, config.unfreeze_epoch, config.epochs)
+    for phase in plan:
+        freezing.layers_up_to(model, phase.frozen)
+    if config.layer_decay != 1 and not freezing.landmarks(model):
+        raise UserError(f"--layer_decay goes by landmarks, and {model.name} has none: name layers stem, stage1 ….")
+    if not any(phase.frozen == "features" for phase in plan):
+        return {}
+    return {"feature_views": views_that_fit(model, feed, config.feature_views, config.deterministic)}
 
 
 def fit(
@@ -109,12 +128,11 @@ def fit(
     Raises:
         UserError: the loss is no longer finite, or a file can't be written.
     """
-    view = accelerate(model, config.mixed_precision)
-    learner = Learner(view, config, config.epochs * feed.steps, class_weights, augment)
-    keeper = Keeper(model, learner, run)
-    loop = Loop(learner, feed, config, validate, keeper, callbacks)
+    keeper = Keeper(model, run)
+    stage_of = partial(_stage, model, feed, config, validate, augment, class_weights)
+    loop = Loop(stage_of, config, keeper, callbacks)
     if resume and run:
-        _resume(loop, run)
+        _resume(loop, model, run)
     position = loop.run()
     keeper.finish()
     seconds = sum(row["seconds"] for row in position.history)
@@ -122,13 +140,48 @@ def fit(
     return Outcome(position.history, seconds, speed, position.best_epoch)
 
 
-def _resume(loop: Loop, run: Run) -> None:
+def _stage(
+    model: keras.Model,
+    feed: Feed,
+    config: TrainingOptions,
+    validate: Callable,
+    augment: Callable | None,
+    class_weights: np.ndarray | None,
+    epoch: int,
+) -> Stage:
+    """What trains `model` in `epoch`."""
+    phase = _phase_of(config, epoch)
+    frozen = freezing.layers_up_to(model, phase.frozen)
+    view = accelerate(model, config.mixed_precision, frozen)
+    if phase.frozen == "features" and config.feature_views:
+        kept = Features(view, feed, config.feature_views, validate)
+        view, feed, augment = accelerate(head(model)), kept.feed(), None
+        validate = kept.validator(view)
+        config = config_module.replace(config, steps_per_execution=min(HEAD_STEPS, feed.steps))
+    steps = phase.epochs * feed.steps
+    still = freezing.variables_of(frozen)
+    learner = Learner(view, config, steps, class_weights, augment, still, model)
+    return Stage(phase, learner, feed, config, validate)
+
+
+def _phase_of(config: TrainingOptions, epoch: int) -> Phase:
+    return next(
+        phase
+        for phase in phases.parse(config.freeze, config.unfreeze_epoch, config.epochs)
+        if epoch < phase.stop or phase.stop == config.epochs
+    )
+
+
+def _resume(loop: Loop, model: keras.Model, run: Run) -> None:
     stored = checkpoint.load(run.checkpoints)
     if stored is None:
         note("There is no checkpoint yet: training starts at step 0.")
         return
+    position = Position(**stored.position)
+    stored.restore_first(model.variables)  # a stage may compute features with them
+    loop.enter(position.stage_epoch)
     stored.restore(loop.learner.state)
-    loop.position = Position(**stored.position)
+    loop.position = position
     note(f"Resumed after {loop.position.epoch} epochs and {loop.position.step_in_epoch} steps.")
 
 

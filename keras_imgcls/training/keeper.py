@@ -17,9 +17,11 @@ from keras_imgcls.training.learner import Learner
 class Keeper:
     """Writes the files of a run; holds the best weights so that the model ends with them."""
 
-    def __init__(self, model: keras.Model, learner: Learner, run: Run | None) -> None:
-        """Stores the plain model, the learner that shares its variables, and the run (None: nothing is written)."""
-        self.model, self.learner, self.run = model, learner, run
+    learner: Learner  # shares the model's variables; the loop sets it with each stage
+
+    def __init__(self, model: keras.Model, run: Run | None) -> None:
+        """Stores the plain model and the run (None: nothing is written)."""
+        self.model, self.run = model, run
         self._best: list[np.ndarray] | None = None
 
     @contextlib.contextmanager

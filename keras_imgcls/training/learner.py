@@ -1,6 +1,6 @@
 """The learner: a training view, its loss, and the one `train_step` that every run goes through."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import keras
 import tensorflow as tf
@@ -9,8 +9,9 @@ from keras_imgcls.core.config import TrainingOptions
 from keras_imgcls.core.registry import AVERAGES, LOSSES, OPTIMIZERS, SCHEDULES
 from keras_imgcls.core.spec import parse_call
 from keras_imgcls.training.averaging import Average
+from keras_imgcls.training.freezing import learning_rates
 from keras_imgcls.training.losses import smooth
-from keras_imgcls.training.optimizers import decays
+from keras_imgcls.training.optimizers import decays, multiply_learning_rates
 
 
 class Learner(keras.Model):
@@ -27,6 +28,8 @@ class Learner(keras.Model):
         total_steps: int,
         class_weights: tf.Tensor | None = None,
         augment: Callable | None = None,
+        frozen: Sequence[keras.Variable] = (),
+        model: keras.Model | None = None,
     ) -> None:
         """Wraps and compiles `view`.
 
@@ -36,8 +39,13 @@ class Learner(keras.Model):
             total_steps: the number of steps that the learning rate's schedule spans.
             class_weights: float32 of shape (classes,), or None.
             augment: `(images, labels, ids, epoch) -> (images, labels)`, run in the step; None where the pipeline did it.
+            frozen: variables of `view` that stay as they are: not trained, decayed or averaged.
+            model: the plain model, where `view` is a view of a part of it: a checkpoint holds the whole.
         """
         super().__init__(name="learner")
+        still = {id(variable) for variable in frozen}
+        self.trained = [variable for variable in view.trainable_variables if id(variable) not in still]
+        self.model = model or view
         self.view, self._options, self._augment, self._class_weights = view, options, augment, class_weights
         self._total_steps = total_steps
         self._loss_of_samples = LOSSES.get(options.loss)
@@ -48,13 +56,13 @@ class Learner(keras.Model):
         self.average = _average(options)
         self.built = True
         self.compile(
-            optimizer=_optimizer(options, view, total_steps),
+            optimizer=_optimizer(options, view, self.trained, total_steps),
             jit_compile=options.xla == "on",
             steps_per_execution=options.steps_per_execution,
         )
-        self.optimizer.build(view.trainable_variables)
+        self.optimizer.build(self.trained)
         if self.average:
-            self.average.build(view.weights)
+            self.average.build([variable for variable in view.weights if id(variable) not in still])
 
     @property
     def metrics(self) -> list[keras.Metric]:
@@ -65,7 +73,7 @@ class Learner(keras.Model):
     def state(self) -> list[keras.Variable]:
         """Everything that a checkpoint holds, in a fixed order: the weights, seeds, metrics, optimizer and average."""
         own = [self.epoch, *(variable for metric in self.metrics for variable in metric.variables)]
-        return [*self.view.variables, *own, *self.optimizer.variables, *(self.average.shadow if self.average else [])]
+        return [*self.model.variables, *own, *self.optimizer.variables, *(self.average.shadow if self.average else [])]
 
     def call(self, images, training=False):
         """The logits of `images`."""
@@ -77,13 +85,13 @@ class Learner(keras.Model):
         if self._augment is not None:
             images, labels = self._augment(images, labels, ids, self.epoch.value)
         images = tf.cast(images, tf.float32)
-        with tf.GradientTape() as tape:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch([variable.value for variable in self.trained])
             logits = tf.cast(self.view(images, training=True), tf.float32)
             loss = self._mean_loss(labels, logits)
             scaled = self.optimizer.scale_loss(loss + self._l2())
-        variables = self.view.trainable_variables
-        gradients = tape.gradient(scaled, variables)
-        self.optimizer.apply(self._scale_norm_biases(gradients, variables), variables)
+        gradients = tape.gradient(scaled, [variable.value for variable in self.trained])
+        self.optimizer.apply(gradients, self.trained)
         if self.average:
             step = self.optimizer.iterations.value
             self.average.update(step, tf.cast(step, tf.float32) / float(self._total_steps))
@@ -99,18 +107,8 @@ class Learner(keras.Model):
     def _l2(self):
         if not self._options.weight_decay or OPTIMIZERS.traits(self._options.optimizer)["decay"] != "l2":
             return 0.0
-        kernels = [variable.value for variable in self.view.trainable_variables if decays(variable)]
+        kernels = [variable.value for variable in self.trained if decays(variable)]
         return self._options.weight_decay * tf.add_n([tf.nn.l2_loss(kernel) for kernel in kernels])
-
-    def _scale_norm_biases(self, gradients, variables):
-        """A multiple of the gradient is a multiple of the learning rate for sgd; adamw does not feel it."""
-        multiplier = self._options.norm_bias_multiplier
-        if multiplier == 1.0:
-            return gradients
-        return [
-            gradient * multiplier if variable.name == "beta" else gradient
-            for gradient, variable in zip(gradients, variables, strict=True)
-        ]
 
     def _update_metrics(self, labels, logits, loss, wait):
         right = tf.cast(tf.equal(tf.argmax(labels, axis=-1), tf.argmax(logits, axis=-1)), tf.float32)
@@ -120,12 +118,15 @@ class Learner(keras.Model):
         return {metric.name: metric.result() for metric in self.metrics}
 
 
-def _optimizer(options: TrainingOptions, view: keras.Model, total_steps: int) -> keras.optimizers.Optimizer:
+def _optimizer(
+    options: TrainingOptions, view: keras.Model, trained: Sequence[keras.Variable], total_steps: int
+) -> keras.optimizers.Optimizer:
     call = parse_call(options.schedule)
     schedule = SCHEDULES.get(call.name)(options.learning_rate, total_steps, *call.args, **call.kwargs)
     optimizer = OPTIMIZERS.get(options.optimizer)(schedule, options)
     if OPTIMIZERS.traits(options.optimizer)["decay"] == "decoupled":
-        optimizer.exclude_from_weight_decay([variable for variable in view.trainable_variables if not decays(variable)])
+        optimizer.exclude_from_weight_decay([variable for variable in trained if not decays(variable)])
+    multiply_learning_rates(optimizer, learning_rates(view, options.layer_decay, options.norm_bias_multiplier))
     if options.mixed_precision == "mixed_float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     return optimizer

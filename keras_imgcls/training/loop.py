@@ -18,9 +18,9 @@ from keras_imgcls.core import signals
 from keras_imgcls.core.config import TrainingOptions
 from keras_imgcls.core.console import Progress, duration, note
 from keras_imgcls.core.errors import UserError
-from keras_imgcls.training.feed import Feed, timed
+from keras_imgcls.training.feed import timed
 from keras_imgcls.training.keeper import Keeper
-from keras_imgcls.training.learner import Learner
+from keras_imgcls.training.stage import Stage
 
 COLUMNS = (
     "epoch", "step", "loss", "accuracy", "val_loss", "val_accuracy", "val_balanced_accuracy",
@@ -30,9 +30,13 @@ COLUMNS = (
 
 @dataclass
 class Position:
-    """Where a run stands; with the learner's variables, all that a checkpoint needs."""
+    """Where a run stands; with the learner's variables, all that a checkpoint needs.
+
+    `stage_epoch` is the first epoch of the stage whose learner that is.
+    """
 
     epoch: int = 0
+    stage_epoch: int = 0
     step_in_epoch: int = 0
     seconds_in_epoch: float = 0.0
     best: float | None = None
@@ -47,17 +51,16 @@ class Loop:
 
     def __init__(
         self,
-        learner: Learner,
-        feed: Feed,
+        stage_of: Callable[[int], Stage],
         options: TrainingOptions,
-        validate: Callable[[], dict[str, float]],
         keep: Keeper,
         callbacks: Sequence[keras.callbacks.Callback] = (),
     ) -> None:
-        """Stores what it is given; `validate` returns `val_loss` and `val_accuracy`, or nothing."""
-        self.learner, self.feed, self.options, self.validate, self.keep = learner, feed, options, validate, keep
+        """Stores what it is given; `stage_of` makes the stage that an epoch (from 0) belongs to."""
+        self.options, self.keep, self._stage_of = options, keep, stage_of
+        self.stage: Stage | None = None
         self.position = Position()
-        self._callbacks = keras.callbacks.CallbackList(list(callbacks), add_history=False, model=learner)
+        self._callbacks = keras.callbacks.CallbackList(list(callbacks), add_history=False)
         self._every, self._unit = config_module.checkpoint_interval(options.checkpoint_every)
         self._saved_at = time.monotonic()
         self._orderly = False
@@ -69,8 +72,8 @@ class Loop:
             UserError: the loss is no longer finite.
             Interrupted: SIGTERM or Ctrl-C; the run was saved after the execution in hand.
         """
-        self.learner.make_train_function()
-        self.learner.stop_training = False
+        if self.stage is None:
+            self.enter(0)
         total = self.options.epochs * self.feed.steps
         self._progress = Progress(total)
         self._progress.start_at(self._steps_done())
@@ -78,6 +81,9 @@ class Loop:
             self._callbacks.on_train_begin()
             try:
                 while self.position.epoch < self.options.epochs and not self._stopped():
+                    if self.position.epoch == self.stage.phase.stop:
+                        self.enter(self.position.epoch)
+                        self._checkpoint()
                     self._epoch()
             finally:  # after an interruption too: TensorBoard closes its files
                 self._callbacks.on_train_end()
@@ -86,6 +92,16 @@ class Loop:
     def _stopped(self) -> bool:
         """Whether patience is at its end, or a callback has set Keras' `stop_training`."""
         return self.position.finished or self.learner.stop_training
+
+    def enter(self, epoch: int) -> None:
+        """Goes on with the stage of `epoch`: a learner, an optimizer and a schedule that start anew."""
+        self.stage = stage = self._stage_of(epoch)
+        self.learner, self.feed, self.options, self.validate = stage.learner, stage.feed, stage.options, stage.validate
+        self.position.stage_epoch, self.position.epochs_without_gain = stage.phase.start, 0
+        self.keep.learner = self.learner
+        self._callbacks.set_model(self.learner)
+        self.learner.make_train_function()
+        self.learner.stop_training = False
 
     def _steps_done(self) -> int:
         return self.position.epoch * self.feed.steps + self.position.step_in_epoch
@@ -132,7 +148,8 @@ class Loop:
         better = self._judge(row)
         position.epoch, position.step_in_epoch, position.seconds_in_epoch = position.epoch + 1, 0, 0.0
         patience = self.options.early_stopping
-        position.finished = bool(patience) and position.epochs_without_gain >= patience
+        last_stage = self.stage.phase.stop == self.options.epochs  # the others end by their epochs
+        position.finished = bool(patience) and last_stage and position.epochs_without_gain >= patience
         self._callbacks.on_epoch_end(position.epoch - 1, row)
         last = position.epoch == self.options.epochs or self._stopped()
         self.keep.epoch(position.history, better)

@@ -1,5 +1,7 @@
 """Optimizers: `(learning rate or schedule, options) -> Keras optimizer`."""
 
+from collections.abc import Sequence
+
 import keras
 
 from keras_imgcls.core.config import TrainingOptions
@@ -32,3 +34,29 @@ def adamw(learning_rate, options: TrainingOptions):
 def decays(variable) -> bool:
     """Whether weight decay applies: kernels have two axes or more, biases and the scales of norms have one."""
     return len(variable.shape) > 1
+
+
+def multiply_learning_rates(
+    optimizer: keras.optimizers.Optimizer, multiples: Sequence[tuple[keras.Variable, float]]
+) -> None:
+    """Gives each of the variables a learning rate of its own, a multiple of the optimizer's."""
+    if multiples:
+        optimizer.__class__ = type(type(optimizer).__name__, (_Multiplied, type(optimizer)), {})
+        optimizer.multiples = {optimizer._var_key(variable): multiple for variable, multiple in multiples}
+
+
+class _Multiplied:
+    """Before a Keras optimizer's own class: learning rates of variables, which decoupled weight decay follows too."""
+
+    def update_step(self, gradient, variable, learning_rate):
+        super().update_step(gradient, variable, learning_rate * self._multiple(variable))
+
+    def _apply_weight_decay(self, variables):
+        whole = self.weight_decay
+        for variable in variables if whole is not None else ():
+            self.weight_decay = whole * self._multiple(variable)
+            super()._apply_weight_decay([variable])
+        self.weight_decay = whole
+
+    def _multiple(self, variable) -> float:
+        return self.multiples.get(self._var_key(variable), 1.0)

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from keras_imgcls.core.config import TrainConfig
 from keras_imgcls.experiment import prepare
+from keras_imgcls.training.validation import Validator
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +120,7 @@ def test_channel_statistics_are_numpys():
 
 def test_validation_is_what_keras_says(ready):
     batches = prepare.evaluation_batches(ready.samples, ready.store, "validation", 50)
-    ours = prepare.validator(ready.model, batches)()
+    ours = Validator(ready.model, batches)()
     ids = ready.samples.manifest.ids("validation")
     logits = ready.model.predict(ready.samples.images[ids].astype(np.float32), verbose=0)
     labels = ready.samples.manifest.labels[ids]
@@ -129,7 +130,7 @@ def test_validation_is_what_keras_says(ready):
 
 
 def test_no_validation_split_gives_no_numbers():
-    assert prepare.validator(None, None)() == {}
+    assert Validator(None, None)() == {}
 
 
 @pytest.mark.parametrize(
@@ -155,6 +156,6 @@ def test_validation_counts_images_and_classes():
     right = np.array([0, 0, 0, 1])
     images = np.eye(3, dtype=np.float32)[[0, 0, 1, 1]][:, None, None]
     batches = tf.data.Dataset.from_tensor_slices((images, np.eye(3, dtype=np.float32)[right])).batch(3)
-    found = prepare.validator(model, batches)()
+    found = Validator(model, batches)()
     assert found["val_accuracy"] == 0.75
     assert found["val_balanced_accuracy"] == pytest.approx((2 / 3 + 1) / 2)
