@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 from keras_imgcls.core.errors import UserError
 from keras_imgcls.core.imagenet import class_names
@@ -71,6 +72,22 @@ def test_it_knows_a_daisy(cache, shared_data):
     assert (answers == 985).any(axis=1).mean() > 0.8
 
 
+@pytest.mark.slow
+def test_a_linear_probe_of_its_features_knows_most_flowers(cache, shared_data):
+    """82 % of the 38 validation photos where this was written (67 to 91 %), from 148 training photos."""
+    lite_file(0)
+    model, _ = build("efficientnet_lite0", class_names(), cache)
+    features = keras.Model(model.input, model.get_layer("pool").output)
+
+    def read(split):
+        paths = sorted(shared_data("flowers").glob(f"{split}/*/*.jpg"))
+        pixels = np.stack([resize_image(read_image(path, 3), 224, "squash", "bilinear").numpy() for path in paths])
+        return features.predict(pixels.astype("float32"), verbose=0), [path.parent.name for path in paths]
+
+    probe = LogisticRegression(max_iter=2000).fit(*read("train"))
+    assert probe.score(*read("val")) > 0.7
+
+
 # --- Networks of keras.applications
 
 
@@ -97,14 +114,13 @@ def offline(monkeypatch):
     return replace
 
 
-SLOW = [name for name in published.PUBLISHED if "lite" not in name and name != "mobilenet_v3_small"]
+# One of each way that Keras preprocesses; the tests of the families have the others.
+SLOW = ("resnet50", "inception_v3", "efficientnet_b0", "efficientnet_v2_s", "mobilenet_v2", "densenet121")
 
 
 @pytest.mark.parametrize("name", ["mobilenet_v3_small", *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
 def test_a_network_of_keras_applications_is_converted_once_and_proven(name, offline, tmp_path, monkeypatch):
     known = published.PUBLISHED[name]
-    if known.image_size > 300:
-        pytest.skip("gigabytes; the smaller ones of the family stand for it")
     offline(known.source.function)
     spec = f"{name}({known.arguments})" if known.arguments else name
     names = tuple(map(str, range(7)))
@@ -169,9 +185,12 @@ def test_arguments_that_change_no_weight_are_free():
     assert published.require("resnet50(version='keras', dropout=0.1)").image_size == 224
 
 
-def test_every_model_that_is_told_to_have_weights_can_be_named():
+def test_every_model_that_is_told_to_have_weights_can_be_named_and_its_source_is_there():
     for spec in published.available():
-        published.require(spec)
+        source = published.require(spec).source
+        if isinstance(source, published.Application):
+            assert callable(getattr(keras.applications, source.function))
+            assert callable(getattr(keras.applications, source.module).preprocess_input)
 
 
 # --- The package and the cache
