@@ -13,6 +13,7 @@ _HOMES = {
     "build": "api",
     "train": "api",
     "load_run": "inference.predictor",
+    "load_pretrained": "inference.predictor",
     "evaluate": "api",
     "export": "api",
     "accelerate": "training.acceleration",

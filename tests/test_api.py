@@ -56,6 +56,19 @@ def toy_model():
     return keras.Model(image, keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(x)))
 
 
+def test_a_named_model_may_begin_with_weights_from_a_file(tmp_path):
+    path = tmp_path / "first.keras"
+    model = keras_imgcls.build("plain_cnn(width=2)", (16, 16, 3), 5)
+    model.get_layer("stem_conv").set_weights([np.full((3, 3, 3, 2), 7.0)])
+    model.save(path)
+    options = {"class_names": ["dark", "bright"], "epochs": 1, "learning_rate": 1e-9, "mixed_precision": "float32"}
+    run = keras_imgcls.train(
+        "plain_cnn(width=2)", toy_dataset(32, True), run_dir=str(tmp_path / "run"), pretrained=str(path), **options
+    )
+    (kernel,) = keras_imgcls.load_run(run.path).model.get_layer("stem_conv").get_weights()
+    np.testing.assert_allclose(kernel, 7.0, atol=1e-5)
+
+
 @pytest.mark.parametrize("batched", [True, False])
 def test_any_model_and_any_dataset_train(tmp_path, batched):
     run = keras_imgcls.train(

@@ -53,7 +53,7 @@ def train(
         "batch_size": batch_size,
     }
     config = prepare.settle_steps(config_module.replace(config, **settled), feed.images)
-    origin = None if model else prepare.find_origin(config)
+    origin = prepare.find_origin(config, model)
     if origin:
         model, _ = origin.build(config.model, feed.image_shape, class_names)
     model = model or classifier.build(config.model, feed.image_shape, len(class_names))

@@ -64,7 +64,7 @@ def prepare(config: TrainConfig, model: keras.Model | None = None) -> Prepared:
     if config.every_fold:
         raise UserError(f"--folds={config.folds} is {config.folds} trainings: name one of them with --fold=1.")
     fit.seed_everything(config.seed, config.deterministic)
-    origin = None if model else find_origin(config)
+    origin = find_origin(config, model)
     config = settle_origin(config, origin)
     samples = load_data(config, config.seed)
     _require_validation(config, samples)
@@ -98,8 +98,14 @@ def augmentation(config: TrainConfig) -> Callable:
     return augment
 
 
-def find_origin(config: TrainConfig) -> Origin | None:
-    """Where `--pretrained` or `--init_from` say that first weights come from; None for random ones."""
+def find_origin(config: TrainConfig, model: keras.Model | None = None) -> Origin | None:
+    """Where `--pretrained` or `--init_from` say that first weights come from; None for random ones, or those of `model`.
+
+    Raises:
+        UserError: there are none such, or they are to go into a model that was made in Python.
+    """
+    if model is not None and (config.pretrained or config.init_from):
+        raise UserError("--pretrained and --init_from are for models by name; a model made in Python has its weights.")
     return pretrained.origin(config.model, config.pretrained, config.init_from, config.cache_dir)
 
 

@@ -6,8 +6,11 @@ import pytest
 import tensorflow as tf
 
 from keras_imgcls.core.config import TrainConfig
+from keras_imgcls.core.errors import UserError
 from keras_imgcls.experiment import prepare
+from keras_imgcls.models import classifier, pretrained
 from keras_imgcls.training.validation import Validator
+from tests.inference.tiny import make_run
 
 
 @pytest.fixture(scope="module")
@@ -159,3 +162,56 @@ def test_validation_counts_images_and_classes():
     found = Validator(model, batches)()
     assert found["val_accuracy"] == 0.75
     assert found["val_balanced_accuracy"] == pytest.approx((2 / 3 + 1) / 2)
+
+
+@pytest.fixture
+def earlier(ready, tmp_path):
+    """A run over digits whose weights are not those of any beginning."""
+    model = classifier.build("plain_cnn(width=4)", (8, 8, 1), 10, ([50.0], [60.0]))
+    for variable in model.weights:
+        variable.assign(variable + 1)
+    run = make_run(tmp_path / "run", model, ready.samples.manifest.class_names)
+    run.flags.write_text(run.flags.read_text().replace("--model=resnet20", "--model=plain_cnn(width=4)"))
+    return run, model
+
+
+def test_a_run_begins_with_the_weights_and_the_scaling_of_another(ready, earlier, monkeypatch):
+    run, model = earlier
+    monkeypatch.chdir(run.path.parent)
+    config = dataclasses.replace(ready.config, init_from="run", image_size=0)
+    again = prepare.prepare(config)
+    assert again.first_weights == "weights from the run run, its head too"
+    assert again.config.init_from == str(run.path)  # so that its flags work from any folder
+    for ours, theirs in zip(again.model.get_weights(), model.get_weights(), strict=True):
+        assert np.array_equal(ours, theirs)
+    pixels = np.full((1, 8, 8, 1), 110.0)
+    np.testing.assert_allclose(again.model.get_layer("scaling")(pixels), 1.0, atol=1e-6)
+    assert ready.first_weights == "random weights"
+
+
+def test_first_weights_bring_their_channels(ready, tmp_path):
+    path = tmp_path / "colour.keras"
+    classifier.build("plain_cnn(width=4)", (16, 16, 3), 2).save(path)
+    asked = dataclasses.replace(ready.config, pretrained=str(path), image_size=0, channels=0)
+    settled = prepare.prepare(asked)
+    assert settled.model.input_shape == (None, 8, 8, 3)  # of class folders the size would be 16
+    assert settled.first_weights == f"weights from {path}, with a new head for 10 classes"
+    with pytest.raises(UserError, match="take images of 3 channels; received 1: give --channels=3"):
+        prepare.prepare(dataclasses.replace(asked, channels=1))
+
+
+def test_class_folders_take_the_size_of_the_first_weights(ready):
+    origin = pretrained.origin("efficientnet_lite1", "imagenet")
+    for config, expected in (
+        (TrainConfig(data_dir="photos"), 240),
+        (TrainConfig(data_dir="photos", image_size=96), 96),
+        (TrainConfig(dataset="tfds:flowers"), 0),
+    ):
+        settled = prepare.settle_origin(config, origin)
+        assert (settled.image_size, settled.channels) == (expected, 3)
+        assert prepare.settle_origin(config, None) is config
+
+
+def test_a_model_made_in_python_keeps_its_weights(ready):
+    with pytest.raises(UserError, match="are for models by name; a model made in Python has its weights"):
+        prepare.prepare(dataclasses.replace(ready.config, pretrained="imagenet"), ready.model)
