@@ -23,6 +23,7 @@ _HOMES = {
     "register_augmentation": "api",
     "register_loss": "api",
     "register_mix": "api",
+    "HyperModel": "tuning.hypermodel",
 }
 
 __all__ = ["__version__", *_HOMES]

@@ -5,8 +5,8 @@ from typing import Any
 import keras
 import keras_tuner
 
-from keras_imgcls.core import config as config_module
 from keras_imgcls.core.config import TrainConfig
+from keras_imgcls.core.errors import UserError
 from keras_imgcls.core.registry import OPTIMIZERS, SCHEDULES
 from keras_imgcls.core.spec import parse_call
 from keras_imgcls.models import classifier
@@ -85,7 +85,7 @@ class HyperModel(keras_tuner.HyperModel):
         self._space = grammar.parse(search, self._base)
         for parameter in self._space.parameters:
             if parameter.name not in self.FLAGS:
-                raise config_module.UserError(
+                raise UserError(
                     f"A HyperModel can't search --{parameter.name}: bin/tune can. It knows {', '.join(self.FLAGS)}."
                 )
         self._image_shape, self._classes, self._total_steps = image_shape, classes, total_steps

@@ -31,6 +31,9 @@ def render(ready: Plan, records: Sequence[Record], rows: Sequence[dict[str, Any]
         parts.append(
             f"<p>Best {ready.objective.name}: <b>{scores[scored.index(best)]:.4f}</b>, trial {best.name}: {_escape(values)}</p>"
         )
+        parts.append(
+            "<p>From blue, the worst, to orange, the best. Trials that paused early had fewer epochs to show what they can.</p>"
+        )
         parts += ["<h2>All trials</h2>", _parallel(ready, scored, scores, colours)]
         parts += ["<h2>Importance</h2>", _importance(ready, scored, signed)]
         parts += ["<h2>Each flag</h2>", *(_slice(p, ready, scored, scores, colours) for p in ready.space.parameters)]
@@ -58,7 +61,7 @@ def _parallel(ready: Plan, records: Sequence[Record], scores: Sequence[float], c
         points = " ".join(f"{x:.1f},{_y(at):.1f}" for x, at in zip(xs, places, strict=True))
         lines.append(f'<polyline points="{points}" stroke="{colour}" {_title(record, score, ready)}</polyline>')
     drawn = [_axis(x, p, (low, high), ready.objective.name) for x, p in zip(xs, axes, strict=True)]
-    return _svg(WIDTH, HEIGHT + 2 * MARGIN, [*drawn, *lines])
+    return _svg(WIDTH, HEIGHT + 2 * MARGIN, [*lines, *drawn])
 
 
 def _axis(x: float, parameter: Parameter | None, scores: tuple[float, float], metric: str) -> str:

@@ -4,13 +4,16 @@ keras-tuner's gRPC service neither encrypts nor asks who is there, so it listens
 folder is on a disk that all machines share: runs and reasons of failures go there, numbers go over the wire.
 """
 
+import contextlib
+import itertools
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent import futures
 from typing import Any
 
+from keras_imgcls.core import lock
 from keras_imgcls.core.config import TuneConfig
 from keras_imgcls.core.console import note
 from keras_imgcls.core.errors import UserError
@@ -81,21 +84,40 @@ def join(config: TuneConfig, folder: Folder) -> None:
     if not folder.settled.is_file():
         raise UserError(f"{folder.settled} is not there: --run_dir is the chief's, on a disk that both machines share.")
     ready, classes = search.settle(ready, folder, LocalExecutor())
-    board = Board(ready.objective, 0, config.workers)
-    trials = Trials(ready, classes, folder, board, search.deadline(config))
-    executors = [LocalExecutor(config.tensorflow_log, config.worker_memory) for _ in range(config.workers)]
-    own = search.oracle_of(ready, folder)
-    workers = []
-    for index, executor in enumerate(executors):
-        name = f"{socket.gethostname()}-{os.environ.get('KERAS_IMGCLS_WORKER', '0')}-{index}"
-        os.environ |= {"KERASTUNER_ORACLE_IP": host, "KERASTUNER_ORACLE_PORT": str(port), "KERASTUNER_TUNER_ID": name}
-        workers.append((name, OracleClient(own), executor))
-    try:
+    with contextlib.ExitStack() as stack:
+        name = stack.enter_context(_name(folder))
+        board = Board(ready.objective, 0, config.workers)
+        stack.callback(board.close)
+        trials = Trials(ready, classes, folder, board, search.deadline(config))
+        oracle, workers = search.oracle_of(ready, folder), []
+        for index in range(config.workers):
+            executor = LocalExecutor(config.tensorflow_log, config.worker_memory)
+            stack.callback(executor.close)
+            own = f"{name}-{index}"
+            os.environ |= {
+                "KERASTUNER_ORACLE_IP": host,
+                "KERASTUNER_ORACLE_PORT": str(port),
+                "KERASTUNER_TUNER_ID": own,
+            }
+            workers.append((own, OracleClient(oracle), executor))
         search.work(trials, workers)
-    finally:
-        board.close()
-        for executor in executors:
-            executor.close()
+
+
+@contextlib.contextmanager
+def _name(folder: Folder) -> Iterator[str]:
+    """What the chief knows this process by: the first free name of this machine.
+
+    So the process that is started after another one was killed has its name, and gets its trials.
+    """
+    for number in itertools.count():
+        name = f"{socket.gethostname()}-{number}"
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(lock.hold(folder.path, f".{name}.lock"))
+            except UserError:
+                continue
+            yield name
+            return
 
 
 def _require_chief(host: str, port: int) -> None:

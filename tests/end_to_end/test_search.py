@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -222,3 +223,26 @@ def test_two_workers_on_this_machine_share_a_search(command, tmp_path):
     assert sorted(begun(tmp_path / "found")) == [f"{index:04}" for index in range(6)]
     assert {event["tuner"] for event in events if event["event"] == "begin"} == {"worker0", "worker1"}
     assert len({row["learning_rate"] for row in table(tmp_path / "found")}) == 6
+
+
+@pytest.mark.slow
+def test_workers_of_a_chief_share_a_search_without_a_trial_twice(command, tmp_path):
+    """keras-tuner's service on localhost: a chief that trains nothing, two workers that ask it for trials."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    arguments = [*TINY, RATE, "--max_epochs=3", "--max_trials=6", "--workers=0", f"--chief={port}", "--run_dir=found"]
+    start = [sys.executable, "-m", "keras_imgcls", "tune"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    chief = subprocess.Popen([*start, *arguments], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True)
+    while "Chief at 127.0.0.1" not in (line := chief.stdout.readline()):
+        assert line, "the chief ended"
+    joined = [*start, f"--join=127.0.0.1:{port}", "--run_dir=found"]
+    workers = [subprocess.Popen(joined, cwd=tmp_path, env=environment) for _ in range(2)]
+    assert [worker.wait() for worker in workers] == [0, 0]
+    assert chief.wait() == 0
+    events = Journal(tmp_path / "found" / "journal.jsonl").events()
+    assert len(table(tmp_path / "found")) == 6
+    assert len(set(reports(tmp_path / "found"))) == len(reports(tmp_path / "found"))
+    assert len({event["tuner"] for event in events if event["event"] == "begin"}) == 2
+    assert (tmp_path / "found" / "best" / "metrics.json").is_file()
