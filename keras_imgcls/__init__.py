@@ -4,6 +4,8 @@ The names below load what they need on first use, so that `import keras_imgcls` 
 """
 
 import importlib
+import sys
+from types import ModuleType
 
 __version__ = "0.1.0"
 
@@ -34,6 +36,17 @@ def __getattr__(name: str):
     if name not in _HOMES:
         raise AttributeError(f"module 'keras_imgcls' has no attribute '{name}'")
     return getattr(importlib.import_module(f"keras_imgcls.{_HOMES[name]}"), name)
+
+
+class _Package(ModuleType):
+    """`keras_imgcls.export` is the function, also once the folder of that name has been imported, which would take its place."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _HOMES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __dir__() -> list[str]:

@@ -112,3 +112,14 @@ def test_options_are_checked_as_flags_are(tmp_path):
         keras_imgcls.train("plain_cnn", "digits", epochs=0, run_dir=str(tmp_path / "run"))
     with pytest.raises(keras_imgcls.UserError, match="Unknown model 'resnt20'. Did you mean 'resnet20'"):
         keras_imgcls.build("resnt20", (32, 32, 3), 10)
+
+
+def test_public_names_stay_functions_whatever_is_imported():
+    """There is a folder `export` too: importing it must not take the place of the function."""
+    import keras_imgcls.export.parity
+
+    assert callable(keras_imgcls.export) and callable(keras_imgcls.evaluate)
+    assert keras_imgcls.export is keras_imgcls.api.export
+    from keras_imgcls.export import parity
+
+    assert parity.__name__ == "keras_imgcls.export.parity"

@@ -29,6 +29,7 @@ Writes to RUN/export/:
   labels.txt            the classes; each TFLite file has them inside too, with metadata for MediaPipe Tasks
   parity.json           what was measured
   MODEL_CARD.md         what the model is, from the run: data, classes, accuracy, training, exports
+  web/                  with --web: a page that runs the model in a browser; put it on any file server
 
 Each is first run in a fresh interpreter on held-out images, from their raw files, and compared with the Keras model;
 where one is not good enough, nothing is kept and the exit code is 1."""

@@ -1,4 +1,4 @@
-"""View: TensorBoard on localhost."""
+"""View: TensorBoard, or the web page of a run, on localhost."""
 
 import os
 import socket
@@ -6,22 +6,26 @@ import sys
 from pathlib import Path
 
 from keras_imgcls.core.config import ViewConfig
-from keras_imgcls.core.console import note, warn
+from keras_imgcls.core.console import command, note, warn
 from keras_imgcls.core.errors import UserError
-from keras_imgcls.core.run import Run
+from keras_imgcls.core.run import Run, open_run
 
-USAGE = """Look at a run, or at a folder of runs, in TensorBoard.
+USAGE = """Look at a run, or at a folder of runs, in TensorBoard; or at the web page of a run.
 
   bin/view --run_dir=RUN
   bin/view --run_dir=runs --port=0
+  bin/view --run_dir=RUN --web
 
-It listens on this machine alone. Ctrl-C ends it."""
+It listens on this machine alone. Ctrl-C ends it. Browsers give a page the camera if it comes from localhost, as here, or by
+https: to try it on a phone, put RUN/export/web on a server that has https."""
 CONFIG = ViewConfig
 HOST = "127.0.0.1"
 
 
 def run(config: ViewConfig) -> int:
-    """Becomes TensorBoard (`exec`), so that signals and the exit code are its own."""
+    """Becomes TensorBoard or Python's file server (`exec`), so that signals and the exit code are their own."""
+    if config.web:
+        serve_page(config)
     folder = log_folder(config.run_dir)
     port = free_port(config.port)
     if not any(folder.rglob("events.out.tfevents.*")):
@@ -30,6 +34,22 @@ def run(config: ViewConfig) -> int:
     start = "from keras_imgcls import startup; startup.tensorboard()"
     arguments = [f"--logdir={folder.resolve()}", f"--host={HOST}", f"--port={port}"]
     os.execv(sys.executable, [sys.executable, "-c", start, *arguments])
+
+
+def serve_page(config: ViewConfig) -> None:
+    """Becomes a file server for the web page of a run.
+
+    Raises:
+        UserError: there is no such page, or the port can't be had.
+    """
+    page = open_run(config.run_dir).export / "web"
+    if not (page / "index.html").is_file():
+        wanted = command("export", f"--run_dir={config.run_dir}", "--web")
+        raise UserError(f"{config.run_dir} has no web page yet: {wanted} makes one.")
+    port = free_port(config.port)
+    note(f"Web page: http://localhost:{port}/ (Ctrl-C ends it)")
+    arguments = [str(port), f"--bind={HOST}", f"--directory={page.resolve()}"]
+    os.execv(sys.executable, [sys.executable, "-m", "http.server", *arguments])
 
 
 def log_folder(path: str) -> Path:

@@ -187,6 +187,8 @@ class ExportConfig:
     min_agreement: float = option(0.99, "Least share of held-out images on which a float export chooses the Keras model's class. An export fails where it is below beyond chance (exact binomial test, 95 %).", low=0.0, high=1.0)
     min_agreement_int8: float = option(0.97, "The same for quantized exports (dynamic range, int8).", low=0.0, high=1.0)
     max_accuracy_drop: float = option(0.01, "Largest loss of accuracy against the Keras model. An export fails where the whole 95 % interval of the loss (paired, same images) is above.", low=0.0, high=1.0)
+    web: bool = option(False, "Write RUN/export/web too: a page that runs the model in a browser, for any file server. Needs npm once.")
+    web_model: str = option("int8", "The file that the page runs.", choices=("int8", "float"))
     allow_select_ops: bool = option(False, "TFLite files may hold TensorFlow's own operations, which need a bigger runtime; else they are an error.")
     tensorflow_log: bool = option(False, "Show TensorFlow's own start-up messages.", stored=False)
 
@@ -196,6 +198,7 @@ class ViewConfig:
     """View."""
 
     run_dir: str = option("runs", "A run or a folder of runs.", stored=False)
+    web: bool = option(False, "Show the run's web page (bin/export --web) in place of TensorBoard.", stored=False)
     port: int = option(6006, "Port on localhost. 0: any free one.", low=0, high=65535)
 
 

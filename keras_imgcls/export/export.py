@@ -11,7 +11,7 @@ from keras_imgcls.core.config import ExportConfig
 from keras_imgcls.core.console import note
 from keras_imgcls.core.errors import UserError, nearest
 from keras_imgcls.core.run import Run
-from keras_imgcls.export import card, parity
+from keras_imgcls.export import card, parity, web, web_runtime
 from keras_imgcls.export.formats import FORMATS, Format
 from keras_imgcls.export.parity import Limits, Parity
 from keras_imgcls.export.reference import Reference, reference
@@ -32,6 +32,9 @@ def export_run(run: Run, config: ExportConfig) -> list[Parity]:
     """
     formats = chosen_formats(config.formats)
     predictor = load_run(run.path)
+    if config.web:  # asked for before the minutes that follow
+        web.require(predictor.image_shape[2], formats, config.web_model)
+        runtime = web_runtime.runtime(files.cache_folder(""))
     trained = Trained(run, predictor, config.allow_select_ops)
     expected = reference(run, predictor, config.samples)
     try:
@@ -44,6 +47,8 @@ def export_run(run: Run, config: ExportConfig) -> list[Parity]:
                 summary = _summary(expected, config, results)
                 files.write_json(staged / "parity.json", summary)
                 files.write_text(staged / "MODEL_CARD.md", card.text(run, summary, config.intended_use))
+                if config.web:
+                    web.write(run, predictor, staged, results, runtime, config.web_model)
                 files.replace_folder(staged, run.export)
             return results
     except (OSError, tf.errors.OpError) as error:  # TensorFlow says of a full disk that it is exhausted

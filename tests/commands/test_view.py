@@ -76,3 +76,20 @@ def test_it_serves_and_ends_quietly(tmp_path):
     _, errors = process.communicate()
     assert b"TensorBoard" in page
     assert "Traceback" not in errors
+
+
+def test_the_web_page_is_served_on_this_machine_alone(tmp_path, monkeypatch, capsys):
+    started = []
+    monkeypatch.setattr(os, "execv", lambda program, arguments: started.append(arguments) or sys.exit(0))
+    (tmp_path / "config.flags").write_text("--dataset=digits\n")
+    with pytest.raises(UserError, match=r"has no web page yet: .*export --run_dir=.* --web makes one\.$"):
+        view.run(ViewConfig(run_dir=str(tmp_path), web=True, port=0))
+    page = tmp_path / "export" / "web"
+    page.mkdir(parents=True)
+    (page / "index.html").write_text("<!doctype html>")
+    with pytest.raises(SystemExit):
+        view.run(ViewConfig(run_dir=str(tmp_path), web=True, port=0))
+    (arguments,) = started
+    assert arguments[1:3] == ["-m", "http.server"]
+    assert f"--directory={page.resolve()}" in arguments and "--bind=127.0.0.1" in arguments
+    assert f"http://localhost:{arguments[3]}/" in capsys.readouterr().out
