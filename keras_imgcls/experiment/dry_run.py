@@ -41,6 +41,7 @@ def dry_run(config: TrainConfig) -> str:
     described = classifier.describe(ready.model)
     rows = [
         ("model", config.model),
+        ("first weights", ready.first_weights),
         ("parameters", f"{described.parameters:,}"),
         ("multiply-adds an image", f"{described.macs:,}"),
         (

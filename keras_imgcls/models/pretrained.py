@@ -80,13 +80,23 @@ class Origin:
             UserError: the weights can't be had or read, or don't fit the model.
         """
         keeps_head = bool(self.class_names) and tuple(class_names) == self.class_names
-        layers = [layer for layer in model.layers if layer.weights and (keeps_head or layer.name != HEAD)]
+        layers = [layer for layer in classifier.backbone(model).layers if layer.weights]
+        if keeps_head:
+            layers.append(model.get_layer(HEAD))
         shapes = {layer.name: [tuple(variable.shape) for variable in layer.weights] for layer in layers}
-        arrays = read_weights(self.file(), shapes)
-        for layer in layers:
-            layer.set_weights(arrays[layer.name])
+        for layer, arrays in zip(layers, self._read(shapes, model.input_shape[1]).values(), strict=True):
+            layer.set_weights(arrays)
         head = "its head too" if keeps_head else f"with a new head for {model.output_shape[-1]:,} classes"
         return f"{self.text}, {head}"
+
+    def _read(self, shapes: dict[str, list[tuple[int, ...]]], size: int) -> dict[str, list[np.ndarray]]:
+        try:
+            return read_weights(self.file(), shapes)
+        except UserError as error:
+            if size == self.image_size or not self.image_size:
+                raise
+            hint = f"--image_size={self.image_size}, which they were made with, or the argument stem=imagenet"
+            raise UserError(f"{error} Weights don't fit at {size} px? Try {hint}.") from error
 
 
 def origin(spec: str, pretrained: str, init_from: str = "", cache_dir: str = "") -> Origin | None:

@@ -305,6 +305,14 @@ def test_a_run_gives_its_backbone_and_its_scaling(trained, tmp_path):
         pretrained.origin(SPEC, "", str(run.path))
 
 
+def test_where_the_size_of_images_may_be_why_weights_do_not_fit_it_is_said(tmp_path):
+    path = tmp_path / "vgg.keras"
+    classifier.build("vgg11(width=2, dense=3)", (64, 64, 3), 2).save(path)
+    origin = pretrained.origin("vgg11(width=2, dense=3)", str(path))
+    with pytest.raises(UserError, match=r"the model has .* Weights don't fit at 32 px\? Try --image_size=64, which"):
+        origin.build("vgg11(width=2, dense=3)", (32, 32, 3), ("a", "b"))
+
+
 @pytest.mark.parametrize(
     ("layer", "changes", "message"),
     [
