@@ -53,6 +53,7 @@ NETWORKS = {
     "efficientnet_b0": "efficientnet_b0(width=0.4, depth=0.4, dropout=0.0, stochastic_depth=0.0)",
     "efficientnet_lite0": "efficientnet_lite0(width=0.4, depth=0.4, dropout=0.0, stochastic_depth=0.0)",
     "efficientnet_v2": "efficientnet_v2_s(width=0.35, depth=0.2, dropout=0.0, stochastic_depth=0.0)",
+    "convnext": "convnext_tiny(width=40, depths=(1, 1, 3, 1), stochastic_depth=0.0)",
     "speednet": "speednet93(widths=(32, 128, 128))",
 }
 RECIPE = {

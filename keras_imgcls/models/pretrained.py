@@ -274,7 +274,7 @@ def copy_application(reference: keras.Model, model: keras.Model, blue_first: boo
     """
     sources = [
         layer.get_weights()
-        for layer in reference.layers
+        for layer in _plain_layers(reference)
         if layer.weights and not isinstance(layer, keras.layers.Normalization)
     ]
     if blue_first:
@@ -285,6 +285,8 @@ def copy_application(reference: keras.Model, model: keras.Model, blue_first: boo
 def copy_in_order(sources: list[list[np.ndarray]], model: keras.Model) -> None:
     """Sets the weights of the layers of `model`, in the order of its graph, to `sources`.
 
+    Axes of length 1 don't count: a 1x1 convolution of one is a dense layer of the other.
+
     Raises:
         UserError: another number of layers, or another shape.
     """
@@ -292,13 +294,21 @@ def copy_in_order(sources: list[list[np.ndarray]], model: keras.Model) -> None:
     if len(sources) != len(layers):
         raise UserError(f"The weights are those of {len(sources)} layers; {model.name} has {len(layers)}.")
     for arrays, layer in zip(sources, layers, strict=True):
-        if isinstance(layer, keras.layers.Dense):  # MobileNet V3 has 1x1 convolutions there
-            arrays = [arrays[0].reshape(arrays[0].shape[-2:]), *arrays[1:]]
         found = [array.shape for array in arrays]
         expected = [tuple(variable.shape) for variable in layer.weights]
-        if found != expected:
+        if list(map(_long_axes, found)) != list(map(_long_axes, expected)):
             raise UserError(f"The weights of {model.name}'s {layer.name} have shapes {found}, expected {expected}.")
-        layer.set_weights(arrays)
+        layer.set_weights([array.reshape(shape) for array, shape in zip(arrays, expected, strict=True)])
+
+
+def _plain_layers(model: keras.Model) -> list[keras.Layer]:
+    """The layers of `model` in the order of its graph, those of models inside it in their place."""
+    parts = [_plain_layers(layer) if isinstance(layer, keras.Model) else [layer] for layer in model.layers]
+    return [layer for part in parts for layer in part]
+
+
+def _long_axes(shape: tuple[int, ...]) -> list[int]:
+    return [length for length in shape if length > 1]
 
 
 def _require_same(reference: keras.Model, preprocess: Callable[[Any], Any], model: keras.Model) -> None:

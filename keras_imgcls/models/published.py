@@ -76,6 +76,7 @@ PUBLISHED = {
     "efficientnet_b5": Published(456, TORCH, Application("EfficientNetB5", "efficientnet")),
     "efficientnet_b6": Published(528, TORCH, Application("EfficientNetB6", "efficientnet")),
     "efficientnet_b7": Published(600, TORCH, Application("EfficientNetB7", "efficientnet")),
+    "convnext_tiny": Published(224, TORCH, Application("ConvNeXtTiny", "convnext")),
     "efficientnet_v2_s": Published(384, HALVES, Application("EfficientNetV2S", "efficientnet_v2")),
     "mobilenet_v2": Published(224, "symmetric", Application("MobileNetV2", "mobilenet_v2")),
     "mobilenet_v3_small": Published(224, "symmetric", Application("MobileNetV3Small", "mobilenet_v3")),

@@ -32,8 +32,11 @@ def adamw(learning_rate, options: TrainingOptions):
 
 
 def decays(variable) -> bool:
-    """Whether weight decay applies: kernels have two axes or more, biases and the scales of norms have one."""
-    return len(variable.shape) > 1
+    """Whether weight decay applies: kernels have two axes or more, biases and the scales of norms have one.
+
+    ConvNeXt's scales of channels are kernels by their shape only.
+    """
+    return len(variable.shape) > 1 and "layer_scale" not in variable.path
 
 
 def multiply_learning_rates(
