@@ -48,7 +48,7 @@ NETWORKS = {
     "inception_v1_bn": "inception_v1_bn(width=0.25, dropout=0.0)",
     "inception_v3": "inception_v3(width=0.2, dropout=0.0)",
     "densenet": "densenet_bc_100(growth=12, depths=(4, 4, 4))",
-    "mobilenet_v2": "mobilenet_v2(alpha=0.35, dropout=0.0)",
+    "mobilenet_v2": "mobilenet_v2(width=0.35, dropout=0.0)",
     "mobilenet_v3": "mobilenet_v3_small(dropout=0.0)",
     "efficientnet_b0": "efficientnet_b0(width=0.4, depth=0.4, dropout=0.0, stochastic_depth=0.0)",
     "efficientnet_lite0": "efficientnet_lite0(width=0.4, depth=0.4, dropout=0.0, stochastic_depth=0.0)",

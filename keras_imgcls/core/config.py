@@ -7,6 +7,7 @@ from pathlib import Path
 
 from keras_imgcls.core import options, phases
 from keras_imgcls.core.errors import UserError
+from keras_imgcls.core.model_arguments import settle_model
 from keras_imgcls.core.options import option
 from keras_imgcls.core.registry import AUGMENTATIONS, AVERAGES, DATASETS, LOSSES, MIXES, MODELS, OPTIMIZERS, SCHEDULES
 from keras_imgcls.core.spec import parse_call, parse_choice, parse_sequence
@@ -41,6 +42,10 @@ class ModelOptions:
     model: str = option("resnet20", "A model by name, with arguments if you like: resnet20, resnet20(width=32). See bin/models list.")
     min_confidence: float = option(0.0, "Probability below which predict and the exports call an answer 'unsure'.", low=0.0, high=1.0)
     pretrained: str = option("", "First weights: imagenet (published ones, with their own scaling of pixels), or a .keras or .weights.h5 file. The head is new unless the classes are the same.")
+    stem: str = option("auto", "How a network begins: small keeps the sides of the image or halves them once, imagenet divides them by 4; auto: small below 96 pixels.", choices=("auto", "small", "imagenet"))
+    dropout: float = option(-1.0, "Share of the features that are dropped in training. -1: the model's own.", low=-1.0, high=0.99)
+    stochastic_depth: float = option(-1.0, "Share of the images that skip a residual block in training; it grows from block to block up to this. -1: the model's own.", low=-1.0, high=0.99)
+    squeeze_excite: int = option(-1, "Channels that share a hidden unit of squeeze-and-excitation gates (16 in the paper). 0: none. -1: the model's own.", low=-1, high=1024)
     init_from: str = option("", "A run whose model gives the first weights; classes and image size may differ.")
 
 
@@ -265,6 +270,7 @@ def _check_training(config: TrainConfig) -> None:
         (MODELS, config.model), (OPTIMIZERS, config.optimizer), (SCHEDULES, config.schedule), (LOSSES, config.loss),
     ):  # fmt: skip
         registry.check(parse_call(value))
+    settle_model(config)
     if config.averaging != "none":
         AVERAGES.check(parse_call(config.averaging))
     for call in parse_choice(config.mix) if config.mix != "none" else ():
@@ -310,7 +316,8 @@ def differences(stored: TrainConfig, given: TrainConfig) -> list[tuple[str, obje
     """`(name, stored value, given value)` of each flag that is given, part of what a run is, and another than is stored.
 
     A flag that has its default counts as not given, and so does one that was settled when the run began: `standard`
-    augmentation became a sequence, a time budget became epochs, a relative folder became absolute.
+    augmentation became a sequence, a time budget became epochs, a relative folder became absolute, `--dropout` an
+    argument of the model.
     """
     settled = {
         "max_minutes",
@@ -318,6 +325,9 @@ def differences(stored: TrainConfig, given: TrainConfig) -> list[tuple[str, obje
         *(["feature_views"] if stored.feature_views < given.feature_views else []),
         *(["augment"] if given.augment in AUGMENT_PRESETS else []),
     }
+    if given.model == TrainConfig.model:
+        given = replace(given, model=stored.model)
+    given = settle_model(given)
     found = []
     for field in dataclasses.fields(given):
         then, now = getattr(stored, field.name), getattr(given, field.name)

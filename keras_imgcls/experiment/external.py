@@ -10,6 +10,7 @@ from keras_imgcls.core import files, options
 from keras_imgcls.core import run as run_module
 from keras_imgcls.core.config import TrainConfig
 from keras_imgcls.core.errors import UserError
+from keras_imgcls.core.model_arguments import settle_model
 from keras_imgcls.core.run import Run
 from keras_imgcls.experiment import prepare
 from keras_imgcls.experiment.environment import environment
@@ -56,6 +57,7 @@ def train(
     origin = prepare.find_origin(config, model)
     if origin:
         model, _ = origin.build(config.model, feed.image_shape, class_names)
+    config = settle_model(config)
     model = model or classifier.build(config.model, feed.image_shape, len(class_names))
     config = fit.resolve(config, model, feed, classifier.describe(model).macs)
     run = run_module.create(run_module.path_of(config), config.overwrite)

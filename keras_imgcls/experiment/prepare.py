@@ -14,6 +14,7 @@ from keras_imgcls.core import config as config_module
 from keras_imgcls.core.config import DataOptions, TrainConfig
 from keras_imgcls.core.console import note
 from keras_imgcls.core.errors import UserError
+from keras_imgcls.core.model_arguments import settle_model
 from keras_imgcls.data import order, pipeline, readers
 from keras_imgcls.data.samples import Samples
 from keras_imgcls.data.store import Store, open_store
@@ -64,6 +65,7 @@ def prepare(config: TrainConfig, model: keras.Model | None = None) -> Prepared:
     if config.every_fold:
         raise UserError(f"--folds={config.folds} is {config.folds} trainings: name one of them with --fold=1.")
     fit.seed_everything(config.seed, config.deterministic)
+    config = settle_model(config)
     origin = find_origin(config, model)
     config = settle_origin(config, origin)
     samples = load_data(config, config.seed)

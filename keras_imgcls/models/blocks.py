@@ -18,6 +18,7 @@ Width = Annotated[int, Whole(1, 4096)]
 Multiplier = Annotated[float, Number(0.01, 16)]
 Rate = Annotated[float, Number(0, 0.99)]
 Stem = Annotated[str, Choice(("auto", "small", "imagenet"))]
+Squeeze = Annotated[int, Whole(0, 1024)]  # channels to a hidden unit of the gates; 0: no gates
 Units = Annotated[int, Whole(0, 16384)]  # of hidden layers; 0: as many as go with the stem
 Function = Annotated[str, Choice(("relu", "relu6", "gelu", "silu", "hard_silu", "elu", "celu", "selu", "leaky_relu"))]
 

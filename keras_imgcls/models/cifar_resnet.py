@@ -11,57 +11,95 @@ from keras import layers, ops
 
 from keras_imgcls.core.registry import MODELS
 from keras_imgcls.models import blocks
-from keras_imgcls.models.blocks import Width
+from keras_imgcls.models.blocks import Rate, Squeeze, Width
 
 
 @MODELS.register(smallest=8)
-def resnet20(x: keras.KerasTensor, width: Width = 16) -> keras.KerasTensor:
+def resnet20(
+    x: keras.KerasTensor,
+    width: Width = 16,
+    squeeze_excite: Squeeze = 0,
+    stochastic_depth: Rate = 0.0,
+    dropout: Rate = 0.0,
+) -> keras.KerasTensor:
     """ResNet-20 for small images, 0.27 M parameters; 91.25 % on CIFAR-10 (He et al. 2015, table 6)."""
-    return _resnet(x, 3, width)
+    return _resnet(x, 3, width, squeeze_excite, stochastic_depth, dropout)
 
 
 @MODELS.register(smallest=8)
-def resnet32(x: keras.KerasTensor, width: Width = 16) -> keras.KerasTensor:
+def resnet32(
+    x: keras.KerasTensor,
+    width: Width = 16,
+    squeeze_excite: Squeeze = 0,
+    stochastic_depth: Rate = 0.0,
+    dropout: Rate = 0.0,
+) -> keras.KerasTensor:
     """ResNet-32 for small images, 0.46 M parameters; 92.49 % on CIFAR-10 (He et al. 2015, table 6)."""
-    return _resnet(x, 5, width)
+    return _resnet(x, 5, width, squeeze_excite, stochastic_depth, dropout)
 
 
 @MODELS.register(smallest=8)
-def resnet44(x: keras.KerasTensor, width: Width = 16) -> keras.KerasTensor:
+def resnet44(
+    x: keras.KerasTensor,
+    width: Width = 16,
+    squeeze_excite: Squeeze = 0,
+    stochastic_depth: Rate = 0.0,
+    dropout: Rate = 0.0,
+) -> keras.KerasTensor:
     """ResNet-44 for small images, 0.66 M parameters; 92.83 % on CIFAR-10 (He et al. 2015, table 6)."""
-    return _resnet(x, 7, width)
+    return _resnet(x, 7, width, squeeze_excite, stochastic_depth, dropout)
 
 
 @MODELS.register(smallest=8)
-def resnet56(x: keras.KerasTensor, width: Width = 16) -> keras.KerasTensor:
+def resnet56(
+    x: keras.KerasTensor,
+    width: Width = 16,
+    squeeze_excite: Squeeze = 0,
+    stochastic_depth: Rate = 0.0,
+    dropout: Rate = 0.0,
+) -> keras.KerasTensor:
     """ResNet-56 for small images, 0.85 M parameters; 93.03 % on CIFAR-10 (He et al. 2015, table 6)."""
-    return _resnet(x, 9, width)
+    return _resnet(x, 9, width, squeeze_excite, stochastic_depth, dropout)
 
 
 @MODELS.register(smallest=8)
-def resnet110(x: keras.KerasTensor, width: Width = 16) -> keras.KerasTensor:
+def resnet110(
+    x: keras.KerasTensor,
+    width: Width = 16,
+    squeeze_excite: Squeeze = 0,
+    stochastic_depth: Rate = 0.0,
+    dropout: Rate = 0.0,
+) -> keras.KerasTensor:
     """ResNet-110 for small images, 1.7 M parameters; 93.39 % on CIFAR-10 (He et al. 2015, table 6, mean of 5 runs)."""
-    return _resnet(x, 18, width)
+    return _resnet(x, 18, width, squeeze_excite, stochastic_depth, dropout)
 
 
-def _resnet(x: keras.KerasTensor, depth: int, width: int) -> keras.KerasTensor:
+def _resnet(
+    x: keras.KerasTensor, depth: int, width: int, squeeze_excite: int, stochastic_depth: float, dropout: float
+) -> keras.KerasTensor:
     """Three stages of `depth` blocks with `width`, 2 `width` and 4 `width` channels."""
     x = blocks.convolution_block(x, width, name="stem")
     x = blocks.landmark(x, "stem")
     for stage in (1, 2, 3):
         for block in range(depth):
             strides = 2 if stage > 1 and block == 0 else 1
-            x = _basic_block(x, width * 2 ** (stage - 1), strides, name=f"stage{stage}_block{block}")
+            rate = stochastic_depth * (depth * (stage - 1) + block + 1) / (3 * depth)
+            filters = width * 2 ** (stage - 1)
+            x = _basic_block(x, filters, strides, squeeze_excite, rate, name=f"stage{stage}_block{block}")
         x = blocks.landmark(x, f"stage{stage}")
-    return x
+    return blocks.channel_dropout(x, dropout)
 
 
-def _basic_block(x: keras.KerasTensor, filters: int, strides: int, *, name: str) -> keras.KerasTensor:
+def _basic_block(
+    x: keras.KerasTensor, filters: int, strides: int, squeeze_excite: int, stochastic_depth: float, *, name: str
+) -> keras.KerasTensor:
     shortcut = x if strides == 1 else _padded_shortcut(x, filters, strides, name=f"{name}_shortcut")
     x = blocks.convolution_block(x, filters, 3, strides, name=name, number=1)
     x = blocks.convolution(x, filters, name=f"{name}_conv2")
     x = blocks.normalization(x, name=f"{name}_norm2")
-    x = layers.Add(name=f"{name}_add")([x, shortcut])
+    if squeeze_excite:
+        x = blocks.squeeze_excitation(x, max(1, filters // squeeze_excite), name=f"{name}_se")
+    x = blocks.add_residual(shortcut, x, stochastic_depth, name=name)
     return blocks.activation(x, "relu", name=f"{name}_relu2")
 
 

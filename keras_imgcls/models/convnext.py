@@ -48,7 +48,9 @@ def convnext_tiny(
 
 def _block(x: keras.KerasTensor, stochastic_depth: float, *, name: str) -> keras.KerasTensor:
     filters = x.shape[-1]
-    y = layers.DepthwiseConv2D(7, padding="same", depthwise_initializer=_initializer(), name=f"{name}_depthwise_conv")(x)
+    y = layers.DepthwiseConv2D(7, padding="same", depthwise_initializer=_initializer(), name=f"{name}_depthwise_conv")(
+        x
+    )
     y = _normalized(y, name=f"{name}_norm")
     y = _convolution(y, 4 * filters, 1, 1, name=f"{name}_expand_conv")
     y = blocks.activation(y, "gelu", name=f"{name}_gelu")
@@ -58,9 +60,7 @@ def _block(x: keras.KerasTensor, stochastic_depth: float, *, name: str) -> keras
     return blocks.add_residual(x, y, stochastic_depth, name=name)
 
 
-def _convolution(
-    x: keras.KerasTensor, filters: int, kernel_size: int, strides: int, *, name: str
-) -> keras.KerasTensor:
+def _convolution(x: keras.KerasTensor, filters: int, kernel_size: int, strides: int, *, name: str) -> keras.KerasTensor:
     return blocks.convolution(
         x, filters, kernel_size, strides, name=name, padding="valid", initializer=_initializer(), use_bias=True
     )

@@ -20,7 +20,7 @@ from keras_imgcls.models.inverted_residual import convolution_block, divisible, 
 # Blocks, strides, expansion, filters.
 V2_STAGES = ((1, 1, 1, 16), (2, 2, 6, 24), (3, 2, 6, 32), (4, 2, 6, 64), (3, 1, 6, 96), (3, 2, 6, 160), (1, 1, 6, 320))
 
-# Strides; then of each block expanded and projected channels at alpha 1, kernel size, squeezed or not, activation.
+# Strides; then of each block expanded and projected channels at width 1, kernel size, squeezed or not, activation.
 SQUEEZED, PLAIN = True, False
 V3_SMALL = (
     (2, ((16, 16, 3, SQUEEZED, "relu"),)),
@@ -57,7 +57,7 @@ V3_LARGE = (
 @MODELS.register(smallest=8)
 def mobilenet_v2(
     x: keras.KerasTensor,
-    alpha: Multiplier = 1.0,
+    width: Multiplier = 1.0,
     depth: Multiplier = 1.0,
     dropout: Rate = 0.2,
     stochastic_depth: Rate = 0.0,
@@ -65,7 +65,7 @@ def mobilenet_v2(
 ) -> keras.KerasTensor:
     """MobileNet V2, 3.50 M parameters for ImageNet; 71.88 % there (torchvision)."""
     small = blocks.is_small(x, stem)
-    x = convolution_block(x, divisible(32 * alpha), 3, 1 if small else 2, "relu6", name="stem")
+    x = convolution_block(x, divisible(32 * width), 3, 1 if small else 2, "relu6", name="stem")
     x = blocks.landmark(x, "stem")
     depths = [math.ceil(depth * repeats) for repeats, *_ in V2_STAGES]
     strides = stage_strides([step for _, step, *_ in V2_STAGES], small)
@@ -73,7 +73,7 @@ def mobilenet_v2(
         for block in range(depths[stage]):
             x = inverted_residual(
                 x,
-                divisible(int(filters * alpha)),
+                divisible(int(filters * width)),
                 3,
                 strides[stage] if block == 0 else 1,
                 expansion * x.shape[-1],
@@ -83,39 +83,39 @@ def mobilenet_v2(
             )
         x = blocks.landmark(x, f"stage{stage + 1}")
     # Narrow ones keep the 1280: the paper has it so.
-    x = convolution_block(x, divisible(1280 * max(1, alpha)), 1, 1, "relu6", name="features")
+    x = convolution_block(x, divisible(1280 * max(1, width)), 1, 1, "relu6", name="features")
     return blocks.channel_dropout(x, dropout)
 
 
 @MODELS.register(smallest=8)
 def mobilenet_v3_small(
     x: keras.KerasTensor,
-    alpha: Multiplier = 1.0,
+    width: Multiplier = 1.0,
     dropout: Rate = 0.2,
     stochastic_depth: Rate = 0.0,
     stem: Stem = "auto",
 ) -> keras.KerasTensor:
     """MobileNet V3 small, 2.54 M parameters for ImageNet; 67.67 % there (torchvision)."""
-    return _mobilenet_v3(x, V3_SMALL, 1024, alpha, dropout, stochastic_depth, stem)
+    return _mobilenet_v3(x, V3_SMALL, 1024, width, dropout, stochastic_depth, stem)
 
 
 @MODELS.register(smallest=8)
 def mobilenet_v3_large(
     x: keras.KerasTensor,
-    alpha: Multiplier = 1.0,
+    width: Multiplier = 1.0,
     dropout: Rate = 0.2,
     stochastic_depth: Rate = 0.0,
     stem: Stem = "auto",
 ) -> keras.KerasTensor:
     """MobileNet V3 large, 5.48 M parameters for ImageNet; 74.04 % there (torchvision)."""
-    return _mobilenet_v3(x, V3_LARGE, 1280, alpha, dropout, stochastic_depth, stem)
+    return _mobilenet_v3(x, V3_LARGE, 1280, width, dropout, stochastic_depth, stem)
 
 
 def _mobilenet_v3(
     x: keras.KerasTensor,
     stages: tuple,
     features: int,
-    alpha: float,
+    width: float,
     dropout: float,
     stochastic_depth: float,
     stem: str,
@@ -130,7 +130,7 @@ def _mobilenet_v3(
             expanded_here = divisible(expanded / before * x.shape[-1])
             x = inverted_residual(
                 x,
-                divisible(filters * alpha),
+                divisible(filters * width),
                 kernel_size,
                 strides[stage] if block == 0 else 1,
                 expanded_here,
@@ -142,7 +142,7 @@ def _mobilenet_v3(
             )
             done, before = done + 1, filters
         x = blocks.landmark(x, f"stage{stage + 1}")
-    return _last_convolution(x, divisible(features * max(1, alpha)), dropout)
+    return _last_convolution(x, divisible(features * max(1, width)), dropout)
 
 
 def _last_convolution(x: keras.KerasTensor, filters: int, dropout: float) -> keras.KerasTensor:

@@ -19,12 +19,11 @@ from keras_imgcls.core.arguments import Choice, Several, Whole
 from keras_imgcls.core.errors import UserError
 from keras_imgcls.core.registry import MODELS
 from keras_imgcls.models import blocks
-from keras_imgcls.models.blocks import Multiplier, Rate, Stem, Width
+from keras_imgcls.models.blocks import Multiplier, Rate, Squeeze, Stem, Width
 
 Version = Annotated[str, Choice(("v1", "v1_5", "v2", "keras"))]
 Depths = Annotated[tuple[int, ...], Several(Whole(1, 512), 4)]
 Groups = Annotated[int, Whole(1, 1024)]
-Squeeze = Annotated[int, Whole(0, 1024)]
 
 
 @dataclass(frozen=True)
@@ -210,8 +209,8 @@ def _stages(
     for stage, depth in enumerate(depths, 1):
         for block in range(depth):
             strides = 2 if stage > 1 and block == 0 else 1
-            # It grows along the blocks, as Huang et al. have it: 0 at the first, all of it behind the last.
-            rate = stochastic_depth * (sum(depths[: stage - 1]) + block) / sum(depths)
+            # It grows along the blocks up to the last, as Huang et al. 2016 have it.
+            rate = stochastic_depth * (sum(depths[: stage - 1]) + block + 1) / sum(depths)
             x = _block(x, width * 2 ** (stage - 1), strides, style, rate, name=f"stage{stage}_block{block}")
         if style.version == "v2" and stage == len(depths):
             x = _normalized(x, name=f"stage{stage}")

@@ -49,3 +49,16 @@ def test_kernels_begin_with_the_deviation_of_he_and_have_no_bias():
     for layer in convolutions:
         (kernel,) = layer.get_weights()
         assert np.std(kernel) == pytest.approx(np.sqrt(2 / np.prod(kernel.shape[:3])), rel=0.1)
+
+
+def test_regularisers_are_arguments_and_off_by_default():
+    def names(spec):
+        return {layer.name: layer for layer in classifier.build(spec, (32, 32, 3), 10).layers}
+
+    plain = names("resnet20(width=4)")
+    regular = names("resnet20(width=4, squeeze_excite=4, stochastic_depth=0.9, dropout=0.2)")
+    assert plain.keys() < regular.keys()
+    rates = [layer.rate for name, layer in regular.items() if name.endswith("_drop")]
+    np.testing.assert_allclose(rates, np.linspace(0.1, 0.9, 9))  # Huang et al. 2016: l / L of the last one's
+    assert regular["features_dropout"].rate == 0.2
+    assert [regular[f"stage{stage}_block0_se_squeeze"].filters for stage in (1, 2, 3)] == [1, 2, 4]

@@ -44,7 +44,7 @@ def test_with_the_weights_of_keras_applications_it_gives_their_logits(name, appl
 )
 def test_alpha_rounds_as_theirs_does(name, application, preprocess, alpha):
     application = partial(application, alpha=alpha)
-    assert_same_logits(f"{name}(stem=imagenet, alpha={alpha})", application, preprocess, "symmetric", 64)
+    assert_same_logits(f"{name}(stem=imagenet, width={alpha})", application, preprocess, "symmetric", 64)
 
 
 @pytest.mark.slow
@@ -58,7 +58,7 @@ def test_multiply_adds_are_those_that_torchvision_tells(name, millions):
 
 @pytest.mark.parametrize(("size", "stem", "last"), [(32, 32, 4), (95, 95, 12), (96, 48, 3)])
 def test_the_stem_goes_by_the_size_of_the_image(size, stem, last):
-    shapes = landmarks("mobilenet_v2(alpha=0.1, depth=0.1)", size)
+    shapes = landmarks("mobilenet_v2(width=0.1, depth=0.1)", size)
     assert (shapes["stem"][0], shapes["features"][0]) == (stem, last)
 
 
@@ -67,13 +67,13 @@ def test_the_stem_goes_by_the_size_of_the_image(size, stem, last):
     ("name", "last", "features"), [("mobilenet_v3_small", "stage4", 1024), ("mobilenet_v3_large", "stage5", 1280)]
 )
 def test_v3_gives_a_vector_behind_a_map_of_an_eighth_or_a_32nd(name, last, features, size, side):
-    shapes = landmarks(f"{name}(alpha=0.1)", size)
+    shapes = landmarks(f"{name}(width=0.1)", size)
     assert list(shapes)[-3:] == [last, "features", "logits"]
     assert (shapes[last][0], shapes["features"]) == (side, (features,))
 
 
 def test_v2_is_made_for_8_bits():
-    model = classifier.build("mobilenet_v2(alpha=0.1)", (32, 32, 3), 10)
+    model = classifier.build("mobilenet_v2(width=0.1)", (32, 32, 3), 10)
     functions = {layer.activation.__name__ for layer in model.layers if isinstance(layer, keras.layers.Activation)}
     assert functions == {"relu6"}
     assert not any(isinstance(layer, keras.layers.Multiply) for layer in model.layers)

@@ -132,13 +132,13 @@ def test_gates_of_squeeze_and_excitation_scale_channels():
 def test_stochastic_depth_leaves_a_block_out_for_whole_images_and_more_so_behind():
     model = build(f"resnet18({NARROW}, stochastic_depth=0.5)")
     rates = [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
-    assert rates == pytest.approx([0.1, 0.2, 0.3, 0.4])  # 5 blocks; the first has none
+    assert rates == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5])
     layer = model.get_layer("stage4_block0_drop")
     x = keras.ops.ones((500, 2, 2, 3))
     dropped = keras.ops.convert_to_numpy(layer(x, training=True)).reshape(500, -1)
     assert np.all(dropped == dropped[:, :1])
-    np.testing.assert_allclose(np.unique(dropped), [0, 1 / 0.6], rtol=1e-6)
-    assert np.mean(dropped == 0) == pytest.approx(0.4, abs=0.08)
+    np.testing.assert_allclose(np.unique(dropped), [0, 1 / 0.5], rtol=1e-6)
+    assert np.mean(dropped == 0) == pytest.approx(0.5, abs=0.08)
 
 
 @pytest.mark.parametrize(("size", "side"), [(32, 32), (95, 95), (96, 24), (224, 56)])
