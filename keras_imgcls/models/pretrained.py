@@ -251,7 +251,9 @@ def _fill_from_application(model: keras.Model, known: Published) -> None:
             sys.stderr
         ):  # Keras shows the download on standard output, which may be a table
             reference = getattr(keras.applications, function)(weights=IMAGENET, classifier_activation=None)
-    except Exception as error:  # Keras raises a bare Exception where a download fails
+    except Exception as error:  # a bare one is what Keras raises where a download fails; ValueError: its hash is wrong
+        if type(error) is not Exception and not isinstance(error, (ValueError, OSError)):
+            raise
         reason = str(error).strip().partition("\n")[0]
         raise UserError(
             f"The ImageNet weights of {function} can't be downloaded ({reason}). Ways out: a network; "
@@ -316,5 +318,6 @@ def _require_same(reference: keras.Model, preprocess: Callable[[Any], Any], mode
     pixels = np.random.default_rng(0).integers(0, 256, (1, *model.input_shape[1:])).astype("float32")
     expected = keras.ops.convert_to_numpy(reference(preprocess(pixels.copy())))
     difference = np.abs(keras.ops.convert_to_numpy(model(pixels)) - expected).max()
-    if not difference <= 1e-3 * np.abs(expected).max():
+    # Deep networks make 1e-2 of a rounding error where their weights are random; a false scaling makes more.
+    if not difference <= 1e-2 * np.abs(expected).max():
         raise UserError(f"{model.name} differs from {reference.name} by {difference:.3g} with the same weights.")

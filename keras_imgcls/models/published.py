@@ -28,7 +28,10 @@ class Package:
 
 @dataclass(frozen=True)
 class Application:
-    """A function of `keras.applications` and the module that preprocesses for it; Keras checks the hash of what it downloads."""
+    """A function of `keras.applications` and the module that preprocesses for it.
+
+    Keras checks the MD5 of what it downloads, except for MobileNetV2, of which it knows none.
+    """
 
     function: str
     module: str

@@ -105,7 +105,7 @@ def offline(monkeypatch):
             for layer in model.layers:
                 if isinstance(layer, keras.layers.Normalization):
                     mean, deviation = (np.float32(values) / 255 for values in TORCH)
-                    layer.set_weights([mean, deviation**2, 0])
+                    layer.set_weights([mean, deviation**2, np.zeros((), "int32")])
                     layer.finalize_state()
             return model
 
