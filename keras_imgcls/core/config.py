@@ -225,7 +225,9 @@ class ModelsConfig:
 
     image_size: int = option(32, "Height and width of the images, pixels.", low=1, high=4096)
     channels: int = option(3, "1: grey, 3: RGB.", choices=(1, 3))
-    classes: int = option(10, "Number of classes.", low=1)
+    num_classes: int = option(10, "Number of classes.", low=1)
+    batch_size: int = option(32, "Images per step of a benchmark.", low=1)
+    rounds: int = option(7, "How often each takes its turn in a benchmark.", low=3)
     plugin: str = option("", "Python modules (comma-separated) that register models.")
     tensorflow_log: bool = option(False, "Show TensorFlow's own start-up messages.", stored=False)
 # fmt: on

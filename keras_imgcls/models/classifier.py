@@ -103,14 +103,14 @@ def describe(model: keras.Model) -> Description:
     return Description(
         parameters=model.count_params(),
         trainable_parameters=sum(math.prod(variable.shape) for variable in model.trainable_variables),
-        macs=_multiply_adds(model),
+        macs=multiply_adds(model),
         landmarks={name: model.get_layer(name).output.shape[1:] for name in landmarks(model)},
     )
 
 
-def _multiply_adds(layer: keras.Layer) -> int:
+def multiply_adds(layer: keras.Layer) -> int:
     if isinstance(layer, keras.Model):
-        return sum(_multiply_adds(inner) for inner in layer.layers)
+        return sum(multiply_adds(inner) for inner in layer.layers)
     if not isinstance(layer, COUNTED):
         return 0
     kernels = [variable for variable in layer.weights if variable.name.endswith("kernel")]

@@ -90,7 +90,7 @@ def choose_precision(
         still = {id(variable) for layer in frozen for variable in getattr(layer, "variables", ())}
         trained = [variable for variable in model.trainable_variables if id(variable) not in still]
         views = {name: accelerate(model, name, frozen) for name in precisions or available_precisions()}
-        steps = {name: _step(view, batch_shape, trained) for name, view in views.items()}
+        steps = {name: training_step(view, batch_shape, trained) for name, view in views.items()}
         durations = _time_in_turns(steps, seconds)
     speeds = {name: batch_shape[0] / statistics.median(durations[name]) for name in steps}
     return max(speeds, key=speeds.get), speeds
@@ -210,7 +210,9 @@ def _unchanged(model: keras.Model) -> Iterator[None]:
             variable.assign(value)
 
 
-def _step(view: keras.Model, batch_shape: Sequence[int], variables: Sequence[keras.Variable]) -> Callable[[], float]:
+def training_step(
+    view: keras.Model, batch_shape: Sequence[int], variables: Sequence[keras.Variable]
+) -> Callable[[], float]:
     """One step of training `variables` on random pixels, all of class 0; returns the cross-entropy."""
     pixels = np.random.default_rng(0).integers(0, 256, batch_shape).astype("float32")
     images = tf.constant(pixels)

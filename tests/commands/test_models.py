@@ -1,5 +1,6 @@
 """`bin/models`: names at once, costs with the figures of `describe`."""
 
+import re
 import subprocess
 import sys
 
@@ -45,14 +46,36 @@ def test_list_and_mistakes_are_answered_without_keras(tmp_path):
 
 
 def test_info_tells_costs_and_landmarks(capfd):
-    assert models.run(ModelsConfig(image_size=16, classes=3, channels=1), "info", "resnet20(width=4)") == 0
+    assert models.run(ModelsConfig(image_size=16, num_classes=3, channels=1), "info", "resnet20(width=4)") == 0
     text = capfd.readouterr().out
     assert text.startswith("resnet20(width=4) at 16 x 16 x 1, 3 classes\n")
     # Kernels: 36 of the stem, 6 x 144, 288 + 5 x 576, 1152 + 5 x 2304, head 48 + 3; gamma and beta of 172 channels.
     assert "of them trained         17,135" in text
-    assert "stage3    4 x 4 x 16" in text
+    assert "multiply-adds (MACs)    635,952 " in text and "FLOPs                   1,271,904 " in text
+    rows = [line.split() for line in text.splitlines()]
+    assert ["stem_conv", "Conv2D", "16", "x", "16", "x", "4", "36", "9,216"] in rows
+    assert ["logits", "Dense", "3", "51", "48"] in rows
 
 
 def test_info_without_a_model_asks_for_one():
     with pytest.raises(UserError, match="Which model"):
         models.information(ModelsConfig(), "")
+
+
+def test_benchmark_times_every_model_in_training_and_inference(capfd, monkeypatch):
+    monkeypatch.setattr("keras_imgcls.inference.speed.TURN", 0.001)
+    names = "plain_cnn(width=2), resnet20(width=1)"
+    config = ModelsConfig(image_size=8, channels=1, batch_size=4, rounds=3)
+    assert models.run(config, "benchmark", names) == 0
+    text = capfd.readouterr().out
+    assert text.startswith("8 x 8 x 1, batches of 4, 10 classes; median and range of 3 rounds\n")
+    for name in ("plain_cnn(width=2)", "resnet20(width=1)"):
+        for task in ("training, float32", "inference", "inference, one image"):
+            assert re.search(rf"^{re.escape(name)} +{task}  +[\d,.]+ +[\d,.]+ to [\d,.]+$", text, re.MULTILINE)
+
+
+def test_benchmark_checks_every_name_first():
+    with pytest.raises(UserError, match="Which models"):
+        models.benchmark(ModelsConfig(), "")
+    with pytest.raises(UserError, match=r"Unknown model 'resnt20'\. Did you mean 'resnet20'\?"):
+        models.benchmark(ModelsConfig(), "plain_cnn,resnt20")
