@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from keras_imgcls import startup
-from keras_imgcls.core.config import PredictConfig
+from keras_imgcls.core.config import IMAGENET, PredictConfig
 from keras_imgcls.core.console import Progress
 from keras_imgcls.core.errors import UserError
 from keras_imgcls.core.registry import MODELS
@@ -84,7 +84,7 @@ def _check_pretrained(config: PredictConfig) -> None:
     if not config.model or not config.pretrained:
         raise UserError("Give both, for example --model=efficientnet_lite0 --pretrained=imagenet.")
     MODELS.check(parse_call(config.model))
-    if config.pretrained == "imagenet":
+    if config.pretrained == IMAGENET:
         published.require(config.model)
 
 

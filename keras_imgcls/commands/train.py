@@ -8,6 +8,7 @@ from keras_imgcls.core import run as run_module
 from keras_imgcls.core.config import TrainConfig
 from keras_imgcls.core.console import command, duration, note, table
 from keras_imgcls.core.errors import UserError
+from keras_imgcls.core.model_arguments import settle_model
 from keras_imgcls.core.plugins import load_plugins
 from keras_imgcls.core.run import Run
 from keras_imgcls.core.signals import Interrupted
@@ -33,8 +34,8 @@ def run(config: TrainConfig) -> int:
             return 0
     load_plugins(config.plugin)
     config_module.check(config)
-    if config.pretrained == "imagenet":
-        published.require(config.model)
+    if config.pretrained == config_module.IMAGENET:
+        published.require(settle_model(config).model)
     if not config.resume and not config.dry_run:
         config = config_module.replace(config, run_dir=str(run_module.path_of(config)))
         run_module.require_free(Path(config.run_dir), config.overwrite)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from keras_imgcls.core import options, phases
-from keras_imgcls.core.errors import UserError
+from keras_imgcls.core.errors import UserError, nearest
 from keras_imgcls.core.model_arguments import settle_model
 from keras_imgcls.core.options import option
 from keras_imgcls.core.registry import AUGMENTATIONS, AVERAGES, DATASETS, LOSSES, MIXES, MODELS, OPTIMIZERS, SCHEDULES
@@ -42,11 +42,11 @@ class ModelOptions:
     model: str = option("resnet20", "A model by name, with arguments if you like: resnet20, resnet20(width=32). See bin/models list.")
     min_confidence: float = option(0.0, "Probability below which predict and the exports call an answer 'unsure'.", low=0.0, high=1.0)
     pretrained: str = option("", "First weights: imagenet (published ones, with their own scaling of pixels), or a .keras or .weights.h5 file. The head is new unless the classes are the same.")
+    init_from: str = option("", "A run whose model gives the first weights; classes and image size may differ.")
     stem: str = option("auto", "How a network begins: small keeps the sides of the image or halves them once, imagenet divides them by 4; auto: small below 96 pixels.", choices=("auto", "small", "imagenet"))
     dropout: float = option(-1.0, "Share of the features that are dropped in training. -1: the model's own.", low=-1.0, high=0.99)
     stochastic_depth: float = option(-1.0, "Share of the images that skip a residual block in training; it grows from block to block up to this. -1: the model's own.", low=-1.0, high=0.99)
     squeeze_excite: int = option(-1, "Channels that share a hidden unit of squeeze-and-excitation gates (16 in the paper). 0: none. -1: the model's own.", low=-1, high=1024)
-    init_from: str = option("", "A run whose model gives the first weights; classes and image size may differ.")
 
 
 @dataclass(frozen=True)
@@ -232,6 +232,7 @@ class ModelsConfig:
     tensorflow_log: bool = option(False, "Show TensorFlow's own start-up messages.", stored=False)
 # fmt: on
 
+IMAGENET = "imagenet"  # of --pretrained
 AUGMENT_PRESETS = ("none", "light", "standard", "strong")
 TTA_PRESETS = ("none", "mirror", "mirror_shift")
 
@@ -281,6 +282,11 @@ def _check_training(config: TrainConfig) -> None:
     phases.parse(config.freeze, config.unfreeze_epoch, config.epochs)
     if config.fraction == 0:
         raise UserError("--fraction is above 0; received 0.0.")
+    if config.pretrained not in ("", IMAGENET) and not config.pretrained.endswith((".keras", ".weights.h5")):
+        raise UserError(
+            f"--pretrained is {IMAGENET} or a .keras or .weights.h5 file; received '{config.pretrained}'."
+            f"{nearest(config.pretrained, [IMAGENET])}"
+        )
     if config.pretrained and config.init_from:
         raise UserError("--pretrained and --init_from both give first weights: choose one.")
     if config.resume and config.overwrite:
@@ -333,7 +339,7 @@ def differences(stored: TrainConfig, given: TrainConfig) -> list[tuple[str, obje
     found = []
     for field in dataclasses.fields(given):
         then, now = getattr(stored, field.name), getattr(given, field.name)
-        is_path = field.name in ("data_dir", "init_from") or (field.name == "pretrained" and now != "imagenet")
+        is_path = field.name in ("data_dir", "init_from") or (field.name == "pretrained" and now != IMAGENET)
         if is_path and now:
             now = str(Path(now).expanduser().resolve())
         if field.metadata["stored"] and field.name not in settled and now not in (field.default, then):

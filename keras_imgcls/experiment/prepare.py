@@ -119,7 +119,7 @@ def settle_origin(config: TrainConfig, origin: Origin | None) -> TrainConfig:
     changes = {"image_size": config.image_size or own_size, "channels": config.channels or origin.channels}
     for name in ("pretrained", "init_from"):  # the run's flags work from any folder
         value = getattr(config, name)
-        if value and value != pretrained.IMAGENET:
+        if value and value != config_module.IMAGENET:
             changes[name] = str(Path(value).expanduser().resolve())
     return config_module.replace(config, **changes)
 

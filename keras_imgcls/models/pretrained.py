@@ -17,6 +17,7 @@ import keras
 import numpy as np
 
 from keras_imgcls.core import files, imagenet
+from keras_imgcls.core.config import IMAGENET
 from keras_imgcls.core.errors import UserError
 from keras_imgcls.core.run import open_run
 from keras_imgcls.core.spec import parse_call
@@ -28,7 +29,6 @@ from keras_imgcls.models.published import Application, Package, Published, Scali
 HEAD = "logits"
 CHANNELS = 3  # of ImageNet's photos
 LARGEST_SIDE = 4096  # pixels, as --image_size has it
-IMAGENET = "imagenet"
 
 
 @dataclass(frozen=True)

@@ -103,6 +103,11 @@ def test_wrong_flags(arguments, message):
         ({"dataset": ""}, "No data:"),
         ({"checkpoint_every": "0"}, "--checkpoint_every is N (steps), 10m (minutes) or 1epoch; received '0'."),
         ({"resume": True, "overwrite": True}, "choose one"),
+        ({"pretrained": "imagnet"}, "or a .keras or .weights.h5 file; received 'imagnet'. Did you mean 'imagenet'?"),
+        (
+            {"pretrained": "imagenet", "init_from": "run"},
+            "--pretrained and --init_from both give first weights: choose",
+        ),
     ],
 )
 def test_values_out_of_range_and_names_misspelt(change, message):

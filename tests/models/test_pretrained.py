@@ -115,7 +115,15 @@ def offline(monkeypatch):
 
 
 # One of each way that Keras preprocesses; the tests of the families have the others.
-SLOW = ("resnet50", "inception_v3", "efficientnet_b0", "efficientnet_v2_s", "mobilenet_v2", "densenet121")
+SLOW = (
+    "resnet50",
+    "inception_v3",
+    "efficientnet_b0",
+    "efficientnet_v2_s",
+    "mobilenet_v2",
+    "densenet121",
+    "convnext_tiny",
+)
 
 
 @pytest.mark.parametrize("name", ["mobilenet_v3_small", *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
