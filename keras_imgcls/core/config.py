@@ -77,7 +77,7 @@ class TrainingOptions:
     schedule: str = option("warmup_cosine", "Learning rate over the run: constant, warmup_cosine(warmup=0.05), one_cycle(...), step(...).")
     freeze: str = option("none", "Landmark of the model up to which nothing is trained until --unfreeze_epoch: none, stem, stage1, stage2 … or features (all but the head); several for gradual unfreezing: 'features|stage4'.")
     unfreeze_epoch: str = option("0", "Epoch from which that no longer holds, counted from 1; one for each landmark: '11|16'. 0: never. Optimizer and schedule start anew.")
-    feature_views: int = option(8, "While --freeze=features holds: augmented views of each image whose features are computed once and kept, taken in turns by the epochs, unmixed. 0: computed anew in each epoch.", low=0)
+    feature_views: int = option(1, "While --freeze=features holds: views of each image whose features are computed once and kept, taken in turns by the epochs, unmixed: the image itself, then augmented ones. 0: features are computed anew, augmented, in each epoch.", low=0)
     layer_decay: float = option(1.0, "Learning rate of each stage as a multiple of that of the stage behind it; the head has --learning_rate.", low=0.0, high=1.0)
     norm_bias_multiplier: float = option(1.0, "Learning rate of normalisation biases as a multiple of the others' (64 in the CIFAR-10 speed runs).", low=0.0)
     loss: str = option("cross_entropy", "cross_entropy.")

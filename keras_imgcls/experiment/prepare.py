@@ -206,7 +206,7 @@ def training_feed(config: TrainConfig, samples: Samples, store: Store, augment: 
     single = sequence.build(config.augment, config.seed)
 
     def view(number: int) -> tf.data.Dataset:
-        return pipeline.batches(store, samples.manifest, ids, VIEW_BATCH, single, number)
+        return pipeline.batches(store, samples.manifest, ids, VIEW_BATCH, single if number else None, number)
 
     def rows(epoch: int) -> np.ndarray:
         return order.epoch_order(np.arange(len(ids)), config.seed, epoch)[: steps * size]

@@ -19,8 +19,8 @@ class Feed:
         image_shape: (height, width, channels) of an image.
         classes: how many classes the labels have.
         held_out: how many images validate each epoch.
-        view: `number -> tf.data.Dataset` of (images, labels, ids), every training image once, augmented as in that epoch
-            and not mixed; None where there are no ids.
+        view: `number -> tf.data.Dataset` of (images, labels, ids), every training image once, never mixed: 0 is the
+            image itself, others are augmented as in the epoch of that number; None where there are no ids.
         order: `epoch -> rows of such a view` in the order of that epoch, as many as it has images.
     """
 

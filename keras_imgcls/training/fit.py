@@ -33,7 +33,7 @@ HEAD_STEPS = 32  # of a head in one call: each takes about a millisecond
 class Outcome:
     """What training gave: `history` has one row per epoch, `best_epoch` counts from 1, `seconds` are those of the training steps.
 
-    `images_per_second` is the median of the epochs: the first one holds the tracing of the step.
+    `images_per_second` is the median of the epochs of the last phase: the first one holds the tracing of the step.
     """
 
     history: list[dict[str, Any]]
@@ -136,7 +136,7 @@ def fit(
     position = loop.run()
     keeper.finish()
     seconds = sum(row["seconds"] for row in position.history)
-    speed = statistics.median(row["images_per_second"] for row in position.history)
+    speed = statistics.median(row["images_per_second"] for row in position.history if row["epoch"] > position.stage_epoch)
     return Outcome(position.history, seconds, speed, position.best_epoch)
 
 

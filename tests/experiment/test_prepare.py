@@ -215,3 +215,20 @@ def test_class_folders_take_the_size_of_the_first_weights(ready):
 def test_a_model_made_in_python_keeps_its_weights(ready):
     with pytest.raises(UserError, match="are for models by name; a model made in Python has its weights"):
         prepare.prepare(dataclasses.replace(ready.config, pretrained="imagenet"), ready.model)
+
+
+def test_views_are_the_images_then_augmented_as_in_an_epoch(ready):
+    """Whatever batch they are in: view v shows what epoch v shows."""
+    ids = ready.samples.manifest.ids("train")
+    views = [
+        [np.concatenate(parts) for parts in zip(*ready.feed.view(v).as_numpy_iterator(), strict=True)] for v in (0, 2)
+    ]
+    for _, labels, view_ids in views:
+        assert np.array_equal(view_ids, ids)
+        assert np.array_equal(labels, ready.samples.manifest.labels[ids])
+    assert np.array_equal(views[0][0], ready.samples.images[ids])
+    images, _, batch_ids = stream(ready, 2)[0]
+    rows = ready.feed.order(2)[: len(batch_ids)]
+    assert np.array_equal(ids[rows], batch_ids)
+    assert np.array_equal(views[1][0][rows], images)
+    assert not np.array_equal(views[0][0][rows], images)
