@@ -136,7 +136,9 @@ def fit(
     position = loop.run()
     keeper.finish()
     seconds = sum(row["seconds"] for row in position.history)
-    speed = statistics.median(row["images_per_second"] for row in position.history if row["epoch"] > position.stage_epoch)
+    speed = statistics.median(
+        row["images_per_second"] for row in position.history if row["epoch"] > position.stage_epoch
+    )
     return Outcome(position.history, seconds, speed, position.best_epoch)
 
 
