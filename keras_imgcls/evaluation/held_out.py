@@ -62,6 +62,9 @@ def other_samples(
         fraction=1.0,
         test_fraction=0.0,
         validation_fraction=0.0,
+        group_by="",
+        folds=0,
+        fold=0,
         on_bad_image=on_bad_image,
     )
     present = [name for name in SPLITS if len(samples.manifest.ids(name))]
@@ -104,7 +107,7 @@ def recorded_splits(run: Run) -> list[str]:
 
 
 def _load(run: Run, **changes: object) -> Samples:
-    config = config_module.replace(run.config, cache="none", group_by="", **changes)  # no split is drawn here
+    config = config_module.replace(run.config, cache="none", **changes)
     return readers.load(config, run.config.seed, training=False)
 
 

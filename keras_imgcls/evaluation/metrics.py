@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from keras_imgcls.core.errors import UserError
-from keras_imgcls.evaluation.intervals import wilson
+from keras_imgcls.evaluation.intervals import effective_count, wilson
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class Evaluation:
         logits: float32 of shape (n, k).
         excluded: files of the dataset that can't be decoded and so are in none of the numbers.
         tta_logits: float32 of shape (n, k), means over views of each image, where test-time augmentation was asked for.
+        groups: names of shape (n,), `""` for images that are alone: those of a group err together, and the intervals know.
     """
 
     class_names: tuple[str, ...]
@@ -42,6 +43,7 @@ class Evaluation:
     logits: np.ndarray
     excluded: int = 0
     tta_logits: np.ndarray | None = None
+    groups: np.ndarray | None = None
 
     @property
     def count(self) -> int:
@@ -76,8 +78,14 @@ class Evaluation:
 
     @property
     def accuracy_interval(self) -> tuple[float, float]:
-        """The 95 % Wilson interval of the accuracy."""
-        return wilson(int(self.correct.sum()), self.count)
+        """The 95 % Wilson interval of the accuracy; with groups, of as many images as they are worth."""
+        return self._interval(self.correct)
+
+    def _interval(self, correct: np.ndarray) -> tuple[float, float]:
+        if self.groups is None:
+            return wilson(int(correct.sum()), self.count)
+        worth = effective_count(correct, self.groups)
+        return wilson(min(float(correct.mean()) * worth, worth), worth)
 
     @property
     def tta_correct(self) -> np.ndarray | None:
@@ -127,7 +135,7 @@ class Evaluation:
             "count": self.count,
         }
         if self.tta_correct is not None:
-            low, high = wilson(int(self.tta_correct.sum()), self.count)
+            low, high = self._interval(self.tta_correct)
             found |= {
                 "tta_accuracy": float(self.tta_correct.mean()),
                 "tta_accuracy_low": low,

@@ -4,6 +4,7 @@ import csv
 import io
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,8 @@ def evaluate_split(
 
     over_views = None if views is None else _mean_over(views, logits)
     evaluation = evaluate(logits, batches, samples.manifest.class_names, len(samples.excluded), over_views)
+    if samples.manifest.groups is not None:
+        evaluation = replace(evaluation, groups=samples.manifest.groups[evaluation.ids])
     write(folder, evaluation, samples.manifest.sources[evaluation.ids], {"dataset": samples.name, "split": split})
     return evaluation
 

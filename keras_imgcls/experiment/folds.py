@@ -10,11 +10,12 @@ import numpy as np
 import tensorflow as tf
 
 from keras_imgcls.core import config as config_module
-from keras_imgcls.core import files, options
+from keras_imgcls.core import files, lock, options
 from keras_imgcls.core import run as run_module
 from keras_imgcls.core.config import TrainConfig
 from keras_imgcls.core.console import note
 from keras_imgcls.core.errors import UserError
+from keras_imgcls.core.plugins import load_plugins
 from keras_imgcls.core.run import Run
 from keras_imgcls.evaluation import pooled, report
 from keras_imgcls.evaluation.metrics import Evaluation
@@ -45,7 +46,13 @@ def cross_validate(
     Raises:
         UserError: as `train.train`; or the data has changed between two folds.
     """
+    load_plugins(config.plugin)
     run = experiment.reserve(config, check_names=model is None)
+    with lock.hold(run.path):
+        return _cross_validate(run, config, model, callbacks)
+
+
+def _cross_validate(run: Run, config: TrainConfig, model: keras.Model | None, callbacks: Sequence) -> Run:
     if not config.resume:
         run = run_module.create(run.path, config.overwrite)
         files.write_text(run.flags, options.write_flagfile(config))

@@ -3,7 +3,7 @@ from math import sqrt
 import numpy as np
 import pytest
 
-from keras_imgcls.evaluation.intervals import wilson
+from keras_imgcls.evaluation.intervals import effective_count, wilson
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,29 @@ def test_impossible_counts_are_refused(successes, count):
 def test_an_impossible_confidence_is_refused():
     with pytest.raises(ValueError, match=r"Expected a confidence between 0 and 1, received 95"):
         wilson(1, 2, 95)
+
+
+def test_images_that_are_alone_count_in_full_and_copies_once():
+    correct = np.random.default_rng(0).random(200) < 0.7
+    assert effective_count(correct, np.full(200, "")) == pytest.approx(200)
+    assert effective_count(correct, np.arange(200).astype(str)) == pytest.approx(200)
+    copies = effective_count(np.repeat(correct, 5), np.repeat(np.arange(200).astype(str), 5))
+    assert copies == pytest.approx(200, rel=0.01)
+
+
+def test_groups_count_once_where_all_are_right_or_none():
+    groups = np.array(["a"] * 5 + ["b"] * 3 + ["", ""])
+    assert effective_count(np.ones(10, bool), groups) == effective_count(np.zeros(10, bool), groups) == 4
+    assert effective_count(np.array([True, False]), np.array(["a", "a"])) == 1
+
+
+def test_intervals_of_groups_hold_their_level_where_those_of_images_do_not():
+    """60 tracks of 6 frames, each track as hard as it happens to be: how often the interval has the true rate."""
+    draw, inside = np.random.default_rng(0), {"groups": 0, "images": 0}
+    groups = np.repeat(np.arange(60).astype(str), 6)
+    for _ in range(400):
+        correct = draw.random(360) < np.repeat(draw.beta(1.6, 0.4, 60), 6)
+        for name, count in (("groups", effective_count(correct, groups)), ("images", 360)):
+            low, high = wilson(correct.mean() * count, count)
+            inside[name] += low <= 0.8 <= high
+    assert inside["images"] < 0.85 * 400 < 0.91 * 400 < inside["groups"]

@@ -16,6 +16,7 @@ from keras_imgcls.core.errors import UserError
 from keras_imgcls.core.run import Run, open_run
 from keras_imgcls.data.manifest import Manifest, one_hot
 from keras_imgcls.data.samples import Samples
+from keras_imgcls.evaluation.intervals import effective_count, wilson
 from keras_imgcls.experiment import folds, prepare
 
 SETTINGS = {"epochs": 3, "batch_size": 16, "folds": 3, "deterministic": True, "group_by": r"(v\d+)/"}
@@ -74,7 +75,10 @@ def test_pooled_numbers_are_those_of_the_pooled_predictions(run):
     assert pooled["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(truth, predicted))
     probabilities = np.array([float(row["label_probability"]) for row in rows])
     assert pooled["loss"] == pytest.approx(-np.log(probabilities).mean(), abs=1e-3)
-    assert pooled["accuracy_low"] < pooled["accuracy"] <= pooled["accuracy_high"]
+    right, videos = np.array(truth) == np.array(predicted), np.array([row["source"].split("/")[0] for row in rows])
+    worth = effective_count(right, videos)
+    interval = wilson(right.mean() * worth, worth)
+    assert (pooled["accuracy_low"], pooled["accuracy_high"]) == pytest.approx(interval)
     assert (pooled["count"], metrics["never_held_out"]) == (120, 0)
     table = list(csv.reader((run.evaluation / "held_out" / "confusion_matrix.csv").open()))
     assert np.array_equal(np.array(table)[1:, 1:].astype(int), confusion_matrix(truth, predicted))
