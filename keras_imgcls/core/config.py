@@ -1,6 +1,7 @@
 """Every knob of every verb, one line each: name, type, default, help, what it allows."""
 
 import dataclasses
+import itertools
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,6 +69,7 @@ class TrainingOptions:
     mix_off_epoch: int = option(0, "Epoch from which nothing is mixed any more, counted from 1. 0: never off.", low=0)
 
     epochs: int = option(20, "Passes over the training images.", low=1)
+    image_size_schedule: str = option("", "Progressive resizing: SIZE@EPOCH, several with bars, such as 64@1|96@9|128@13: from that epoch on training sees images of so many pixels; results and exports are for --image_size.")
     max_minutes: float = option(0.0, "Time budget: as many epochs (at most --epochs) as the measured speed fits in. 0: no budget.", low=0.0)
     batch_size: int = option(0, "Images per step. 0: 8 to 128, so that an epoch has 16 steps or more.", low=0)
     optimizer: str = option("sgd", "sgd (Nesterov momentum) or adamw.")
@@ -279,6 +281,7 @@ def _check_training(config: TrainConfig) -> None:
     for call in parse_choice(config.mix) if config.mix != "none" else ():
         MIXES.check(call)
     checkpoint_interval(config.checkpoint_every)
+    image_sizes(config.image_size_schedule)
     phases.parse(config.freeze, config.unfreeze_epoch, config.epochs)
     if config.fraction == 0:
         raise UserError("--fraction is above 0; received 0.0.")
@@ -305,6 +308,23 @@ def group_pattern(text: str) -> re.Pattern[str]:
         return re.compile(text)
     except re.error as error:
         raise UserError(f"--group_by is a regular expression; received '{text}': {error}.") from error
+
+
+def image_sizes(schedule: str) -> list[tuple[int, int]]:
+    """`(first epoch, counted from 0; pixels)` of `--image_size_schedule`, in the order of the epochs.
+
+    Raises:
+        UserError: not of the form SIZE@EPOCH|…, or epochs that don't grow.
+    """
+    sizes = []
+    for part in schedule.split("|") if schedule.strip() else ():
+        size, _, epoch = (word.strip() for word in part.partition("@"))
+        if not (size.isdecimal() and epoch.isdecimal() and int(size) > 0 and int(epoch) > 0):
+            raise UserError(f"--image_size_schedule is SIZE@EPOCH, such as 64@1|96@9|128@13; received '{schedule}'.")
+        sizes.append((int(epoch) - 1, int(size)))
+    if any(later <= earlier for (earlier, _), (later, _) in itertools.pairwise(sizes)):
+        raise UserError(f"--image_size_schedule has growing epochs; received '{schedule}'.")
+    return sizes
 
 
 def checkpoint_interval(text: str) -> tuple[float, str]:

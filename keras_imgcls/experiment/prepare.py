@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_imgcls.augment import mix, presets, sequence
+from keras_imgcls.augment import mix, presets, progressive, sequence
 from keras_imgcls.core import config as config_module
 from keras_imgcls.core.config import DataOptions, TrainConfig
 from keras_imgcls.core.console import note
@@ -131,6 +131,7 @@ def settle_data(config: Any, samples: Samples) -> Any:
         "image_size": config.image_size or size,
         "channels": config.channels or channels,
     }
+    _require_smaller(getattr(config, "image_size_schedule", ""), changes["image_size"])
     if config.data_dir:  # the run's flags work from any folder
         changes["data_dir"] = str(Path(config.data_dir).expanduser().resolve())
     if config.augment_on == "auto":
@@ -142,6 +143,12 @@ def settle_data(config: Any, samples: Samples) -> Any:
             f"No mirror images: they may change the class in {samples.name}. --mirror_images=on makes them all the same."
         )
     return config_module.replace(config, **changes)
+
+
+def _require_smaller(schedule: str, image_size: int) -> None:
+    for _, size in config_module.image_sizes(schedule):
+        if size > image_size:
+            raise UserError(f"--image_size_schedule is for images below --image_size={image_size}; received {size}.")
 
 
 def settle_steps(config: TrainConfig, images: int) -> TrainConfig:
@@ -199,14 +206,17 @@ def training_feed(config: TrainConfig, samples: Samples, store: Store, augment: 
     size = config.batch_size
     steps = len(ids) // size
 
+    sizes = config_module.image_sizes(config.image_size_schedule)
+    augment_of, plain_of = progressive.by_epoch(augment, sizes), progressive.by_epoch(None, sizes)
+    single_of = progressive.by_epoch(sequence.build(config.augment, config.seed), sizes)
+
     def batches(epoch: int, first_step: int) -> tf.data.Dataset:
         stream = order.epoch_order(ids, config.seed, epoch)[first_step * size : steps * size]
-        return pipeline.batches(store, samples.manifest, stream, size, augment, epoch, drop_remainder=True)
-
-    single = sequence.build(config.augment, config.seed)
+        return pipeline.batches(store, samples.manifest, stream, size, augment_of(epoch), epoch, drop_remainder=True)
 
     def view(number: int) -> tf.data.Dataset:
-        return pipeline.batches(store, samples.manifest, ids, VIEW_BATCH, single if number else None, number)
+        seen = (single_of if number else plain_of)(number)  # view 0 is the image itself
+        return pipeline.batches(store, samples.manifest, ids, VIEW_BATCH, seen, number)
 
     def rows(epoch: int) -> np.ndarray:
         return order.epoch_order(np.arange(len(ids)), config.seed, epoch)[: steps * size]

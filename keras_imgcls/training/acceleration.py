@@ -24,7 +24,9 @@ PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 CPU_BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"}  # flags of /proc/cpuinfo: x86, x86, Arm
 
 
-def accelerate(model: keras.Model, precision: str = "float32", frozen: Sequence[keras.Layer] = ()) -> keras.Model:
+def accelerate(
+    model: keras.Model, precision: str = "float32", frozen: Sequence[keras.Layer] = (), any_size: bool = False
+) -> keras.Model:
     """The training view of `model`: a functional model to compile and fit, over the same variables, seeds included.
 
     Training the view trains `model`; save and export `model`, not the view. Layers keep their names. In float32 both
@@ -37,9 +39,10 @@ def accelerate(model: keras.Model, precision: str = "float32", frozen: Sequence[
         precision: `float32`, `mixed_bfloat16` or `mixed_float16`.
         frozen: layers of `model` that compute as in inference whatever the view is asked for: normalisations by their
             moving statistics, which stay, and without dropout. What is trained is for the caller to choose.
+        any_size: whether the view takes images of any height and width, as progressive resizing wants it.
 
     Raises:
-        UserError: an unknown precision, or a model whose graph Keras doesn't know.
+        UserError: an unknown precision, a model whose graph Keras doesn't know, or one for its own image size alone.
     """
     _check(model, precision)
     in_float32 = {"logits", *_output_names(model)}
@@ -50,7 +53,9 @@ def accelerate(model: keras.Model, precision: str = "float32", frozen: Sequence[
         return _in_inference(copy) if id(layer) in in_inference else copy
 
     with _uncompiled(model):
-        clone = keras.models.clone_model(model, clone_function=twin, recursive=True)
+        clone = keras.models.clone_model(
+            model, input_tensors=_open_input(model) if any_size else None, clone_function=twin, recursive=True
+        )
     view = keras.Model(clone.inputs[0], clone.outputs[0], name=model.name) if _is_sequential(model) else clone
     view.dtype_policy = precision
     return view
@@ -108,6 +113,19 @@ def _check(model: keras.Model, precision: str) -> None:
         )
     if not model.built:
         raise UserError(f"accelerate takes a built model: call {model.name}.build(input_shape) first.")
+
+
+def _open_input(model: keras.Model) -> keras.KerasTensor:
+    """An input as that of `model`, of any height and width.
+
+    Raises:
+        UserError: a layer has weights for each place of its feature map.
+    """
+    for layer in model.layers:
+        if isinstance(layer, (keras.layers.Flatten, keras.layers.Reshape)):
+            raise UserError(f"{model.name} takes images of one size only: its layer {layer.name} knows every place.")
+    image = model.inputs[0]
+    return keras.Input((None, None, image.shape[-1]), name=image.name, dtype=image.dtype)
 
 
 def _is_sequential(model: keras.Model) -> bool:

@@ -154,7 +154,7 @@ def _stage(
     """What trains `model` in `epoch`."""
     phase = _phase_of(config, epoch)
     frozen = freezing.layers_up_to(model, phase.frozen)
-    view = accelerate(model, config.mixed_precision, frozen)
+    view = accelerate(model, config.mixed_precision, frozen, any_size=bool(config.image_size_schedule))
     if phase.frozen == "features" and config.feature_views:
         kept = Features(view, feed, config.feature_views, validate)
         view, feed, augment = accelerate(head(model)), kept.feed(), None

@@ -232,3 +232,11 @@ def test_views_are_the_images_then_augmented_as_in_an_epoch(ready):
     assert np.array_equal(ids[rows], batch_ids)
     assert np.array_equal(views[1][0][rows], images)
     assert not np.array_equal(views[0][0][rows], images)
+
+
+def test_image_sizes_grow_by_epoch(ready):
+    config = dataclasses.replace(ready.config, image_size_schedule="4@1|6@3")
+    feed = prepare.training_feed(config, ready.samples, ready.store, prepare.augmentation(config))
+    assert [next(iter(feed.batches(epoch, 0)))[0].shape[1] for epoch in range(4)] == [4, 4, 6, 6]
+    with pytest.raises(UserError, match="is for images below --image_size=8; received 9"):
+        prepare.settle_data(dataclasses.replace(config, image_size_schedule="9@1"), ready.samples)

@@ -9,6 +9,7 @@ import tensorflow as tf
 from keras import layers
 
 from keras_imgcls.core.errors import UserError
+from keras_imgcls.models import classifier
 from keras_imgcls.training import acceleration, fast_layers
 from keras_imgcls.training.acceleration import accelerate, available_precisions, choose_precision
 from keras_imgcls.training.fast_layers import FusedBatchNormalization, GroupedConv2D
@@ -391,3 +392,22 @@ def test_choosing_a_precision_changes_nothing():
     assert_same_state(state(model), start)
     assert speeds[chosen] == max(speeds.values())
     assert set(speeds) == {"float32", "mixed_bfloat16"}
+
+
+@pytest.mark.parametrize(
+    "name", ["resnet20", "mobilenet_v3_small", "efficientnet_lite0", "densenet_bc_100(depths=(2, 2, 2))"]
+)
+def test_a_view_for_any_size_is_the_model_at_its_own_and_trains_its_variables_at_others(name):
+    model = classifier.build(name, (32, 32, 3), 4)
+    view = accelerate(model, any_size=True)
+    images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype("float32")
+    np.testing.assert_allclose(view(images), model(images), atol=1e-4)
+    assert view(images[:, :24, :24]).shape == (2, 4)
+    assert {id(variable) for variable in view.trainable_variables} == {
+        id(variable) for variable in model.trainable_variables
+    }
+
+
+def test_a_model_that_knows_every_place_has_one_size():
+    with pytest.raises(UserError, match="takes images of one size only: its layer features_flatten knows every place"):
+        accelerate(classifier.build("vgg11(width=4, dense=8)", (32, 32, 3), 4), any_size=True)
