@@ -109,7 +109,7 @@ def _folds(run: Run, metrics: dict) -> str:
     never, training, spread = metrics["never_held_out"], metrics["training"], metrics["spread"]["accuracy"]
     told = [
         ("accuracy of the folds", f"{spread['mean']:.2%}, standard deviation {spread['deviation']:.2%}"),
-        *([("never held out", f"{never:,} images, alone in their classes")] if never else []),
+        *([("never held out", f"{never:,} images, in the only group of their class")] if never else []),
         *[(name, f"{value}, {remark}") for name, value, remark in _grouping(metrics["groups"])],
         ("training time", duration(training["seconds"])),
         ("run", str(run.path)),

@@ -30,7 +30,7 @@ def cross_validate(
 ) -> Run:
     """Trains the `config.folds` runs `RUN/fold_1` … one after another and returns the run that holds them.
 
-    Every image is held out once, whole groups at a time, except where it is alone in its class, which training then
+    Every image is held out once, whole groups at a time, except where its group is the only one of a class, which training
     can't do without, and except for a test split that the dataset brings, which stays untouched. Each fold is a run like
     any other: what is held out is its test split, looked at once at its end; a validation split of its own, drawn from
     the rest, chooses the best epoch. What `auto` chose in the first fold holds for all.
