@@ -114,6 +114,12 @@ def _accuracy(run: Run) -> str:
     )
 
 
+def _columns(run: Run) -> set[str]:
+    """The columns of `history.csv` that hold something."""
+    rows = _csv_rows(run.history) if run.history.is_file() else []
+    return {name for row in rows for name, value in row.items() if value}
+
+
 def _more(run: Run, split: str) -> str:
     path = run.evaluation / split / "metrics.json"
     value = json.loads(path.read_text(encoding="utf-8")).get("balanced_accuracy") if path.is_file() else None

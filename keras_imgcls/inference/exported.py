@@ -41,8 +41,8 @@ def load_exported(path: str | Path) -> BasePredictor:
         UserError: there is none, it can't be loaded, or it is not one that `bin/export` wrote.
     """
     path = Path(path)
-    if path.is_file():
-        return OnnxPredictor(path) if path.suffix == ".onnx" else TFLitePredictor(path)
+    if path.is_file() and path.suffix in FILES:
+        return FILES[path.suffix](path)
     versions = [folder for folder in (path, *_versions(path)) if (folder / "saved_model.pb").is_file()]
     if not versions:
         raise UserError(f"{path} is no SavedModel folder and no .tflite or .onnx file.")
@@ -126,6 +126,9 @@ class OnnxPredictor(BasePredictor):
 
     def _probabilities(self, pixels: np.ndarray) -> np.ndarray:
         return self._session.run([PROBABILITIES], {IMAGE: pixels})[0]
+
+
+FILES = {".tflite": TFLitePredictor, ".onnx": OnnxPredictor}
 
 
 def _versions(path: Path) -> list[Path]:

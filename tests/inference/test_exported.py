@@ -53,7 +53,8 @@ def test_features_need_the_run(exports):
 
 class TestOtherFiles:
     def test_nothing_there(self, tmp_path):
-        for path in (tmp_path, tmp_path / "missing"):
+        (tmp_path / "model.keras").touch()
+        for path in (tmp_path, tmp_path / "missing", tmp_path / "model.keras"):
             with pytest.raises(UserError, match="is no SavedModel folder and no .tflite or .onnx file"):
                 load_exported(path)
 
