@@ -11,6 +11,7 @@ from keras_imgcls.core.console import command, note
 from keras_imgcls.core.errors import UserError
 from keras_imgcls.core.plugins import load_plugins
 from keras_imgcls.tuning import plan
+from keras_imgcls.tuning.executor import LocalExecutor
 from keras_imgcls.tuning.folder import Folder
 
 USAGE = """Search the flags of train.
@@ -40,15 +41,18 @@ def run(config: TuneConfig) -> int:
         return 0
     if not config.resume and not config.join:
         folder.create(ready.config)
+    executors = [LocalExecutor(config.tensorflow_log, config.worker_memory) for _ in range(config.workers)]
+    for executor in executors:
+        executor.start()  # its imports and ours take seconds: at the same time
     startup.tensorflow(config.tensorflow_log)
     from keras_imgcls.tuning import search, service
 
     if config.join:
-        service.join(ready.config, folder)
+        service.join(ready.config, folder, executors)
         return 0
     serve = service.server(config.chief) if config.chief else None
     try:
-        search.search(ready.config, folder, serve)
+        search.search(ready.config, folder, executors, serve)
     except KeyboardInterrupt:
         note(f"\nGo on with: {command('tune', f'--run_dir={folder.path}', '--resume')}")
         raise

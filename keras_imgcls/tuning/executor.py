@@ -52,6 +52,11 @@ class LocalExecutor:
         self._architecture = ""
         self.started = 0
 
+    def start(self) -> None:
+        """Starts the worker ahead of its first job, so that its imports are done by then."""
+        if not self._process:
+            self._start()
+
     def run(self, job: dict[str, Any], answer: Callable[[int, dict[str, float]], int] | None = None) -> dict[str, Any]:
         """As `Executor.run`."""
         architecture = f"{job['flags']['model']} {job['flags']['image_size']}"

@@ -25,7 +25,7 @@ FIELDS = {field.name: field for field in dataclasses.fields(TrainConfig)}
 # Trials that differ in one of these can't be compared by a number, or are not runs of one search.
 FIXED = (
     "dataset", "data_dir", "fraction", "test_fraction", "validation_fraction", "on_bad_image", "cache", "seed", "monitor",
-    "max_minutes", "checkpoint_every", "deterministic", "plugin",
+    "max_minutes", "checkpoint_every", "deterministic", "plugin", "group_by", "folds", "fold",
 )  # fmt: skip
 
 

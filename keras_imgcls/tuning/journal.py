@@ -33,16 +33,17 @@ class Journal:
         finally:
             os.close(descriptor)
 
+    def repair(self) -> None:
+        """Takes off a last line that a kill left unfinished; only for the process that writes."""
+        if self.path.is_file():
+            content = self.path.read_bytes()
+            os.truncate(self.path, content.rfind(b"\n") + 1)
+
     def events(self) -> list[dict[str, Any]]:
-        """All events. A line that a kill left unfinished is taken off the file; a damaged one within is named and passed over."""
-        if not self.path.is_file():
-            return []
-        content = self.path.read_bytes()
-        whole = content[: content.rfind(b"\n") + 1]
-        if whole != content:
-            os.truncate(self.path, len(whole))
+        """All events that are whole. A damaged line among them is named and passed over."""
+        content = self.path.read_bytes() if self.path.is_file() else b""
         found = []
-        for number, line in enumerate(whole.split(b"\n")[:-1], 1):
+        for number, line in enumerate(content.split(b"\n")[:-1], 1):
             try:
                 found.append(json.loads(line))
             except ValueError:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ class Journaled:
 
     def _write(self, event: dict[str, Any]) -> None:
         if not self.silent:
-            self.journal.append(event)
+            self.journal.append(event | {"time": round(time.time(), 3)})
 
     def save(self) -> None:
         """keras-tuner's `oracle.json`, whole or not at all. It is for other tools: a resume reads the journal alone."""

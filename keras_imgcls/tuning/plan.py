@@ -96,6 +96,10 @@ def make(config: TuneConfig) -> Plan:
 def _refuse_contradictions(config: TuneConfig, goal: Objective) -> None:
     for flag, advice in (
         ("max_minutes", "bounds one training; --time_budget bounds a search"),
+        (
+            "folds",
+            "is cross-validation of one recipe; --executions_per_trial repeats a trial with other seeds and splits",
+        ),
         ("early_stopping", "would end trials that the tuner compares; --tuner decides when one ends"),
     ):
         if getattr(config, flag):

@@ -1,5 +1,6 @@
 """The search: workers that ask the oracle for trials until it has no more, time is over, or nothing works."""
 
+import contextlib
 import json
 import math
 import threading
@@ -23,43 +24,49 @@ FAILURES = 5  # trials that all fail, before a search is given up
 IDLE_SECONDS = 0.2
 
 
-def search(config: TuneConfig, folder: Folder, serve: Callable | None = None) -> list[Record]:
+def search(
+    config: TuneConfig, folder: Folder, executors: Sequence[Executor], serve: Callable | None = None
+) -> list[Record]:
     """Searches in `folder`, from its beginning or from where its journal ends; returns what is known of each trial.
 
     Args:
         config: the flags, checked, as `search.flags` has them.
         folder: made before.
+        executors: one for each trial at a time; none for a chief that only serves. They are closed at the end.
         serve: `(oracle, stop) -> None`, which serves workers on other machines until they are done.
 
     Raises:
         UserError: the data can't be read, or every trial failed.
     """
     ready = plan.make(config)
-    executors = [LocalExecutor(config.tensorflow_log, config.worker_memory) for _ in range(config.workers)]
-    with lock.hold(folder.path):
-        ready, classes = settle(ready, folder, executors[0] if executors else LocalExecutor())
-        journal = Journal(folder.journal)
-        past = journal.events()
-        oracle = oracle_of(ready, folder)
-        oracle.replay(past)
-        oracle.open_session()
-        known = records([*past, {"event": "session"}])
-        if known:
-            note(f"Resumed: {len(known)} trials are known, {sum(r.status == 'waiting' for r in known)} of them go on.")
-        board = Board(ready.objective, config.max_trials, config.workers, known)
+    first = executors[0] if executors else LocalExecutor(config.tensorflow_log)
+    with lock.hold(folder.path), contextlib.ExitStack() as stack:
+        for executor in (first, *executors[1:]):
+            stack.callback(executor.close)
+        ready, classes = settle(ready, folder, first)
+        oracle, past = _oracle_so_far(ready, folder)
+        board = Board(ready.objective, config.max_trials, config.workers, past)
+        stack.callback(board.close)
         trials = Trials(ready, classes, folder, board, deadline(config))
-        try:
-            work(
-                trials,
-                [(f"worker{i}", oracle, executor) for i, executor in enumerate(executors)],
-                serve and (lambda: serve(oracle, trials.stop)),
-            )
-            board.close()
-            return _finish(ready, folder, trials, executors)
-        finally:
-            board.close()
-            for executor in executors:
-                executor.close()
+        workers = [(f"worker{index}", oracle, executor) for index, executor in enumerate(executors)]
+        work(trials, workers, serve and (lambda: serve(oracle, trials.stop)))
+        board.close()
+        return _finish(ready, folder, first)
+
+
+def _oracle_so_far(ready: Plan, folder: Folder) -> tuple[Any, list[Record]]:
+    """The oracle where the journal ends, and what is known of the trials until then."""
+    journal = Journal(folder.journal)
+    journal.repair()
+    events = journal.events()
+    oracle = oracle_of(ready, folder)
+    oracle.replay(events)
+    oracle.open_session()
+    past = records([*events, {"event": "session"}])
+    if past:
+        waiting = sum(record.status == "waiting" for record in past)
+        note(f"Resumed: {len(past)} trials are known, {waiting} of them were interrupted and go on.")
+    return oracle, past
 
 
 def oracle_of(ready: Plan, folder: Folder) -> Any:
@@ -134,7 +141,7 @@ def _work(trials: Trials, name: str, oracle: Any, executor: Executor) -> None:
             trials.stop.set()
 
 
-def _finish(ready: Plan, folder: Folder, trials: Trials, executors: Sequence[Executor]) -> list[Record]:
+def _finish(ready: Plan, folder: Folder, executor: Executor) -> list[Record]:
     """Ends the best trial where it stands and writes what is to be seen of the search."""
     found = records(Journal(folder.journal).events())
     best = report.best(found, ready.objective)
@@ -144,14 +151,11 @@ def _finish(ready: Plan, folder: Folder, trials: Trials, executors: Sequence[Exe
         told = "; ".join(f"{name}: {reason}" for reason, name in list(reasons.items())[:3])
         raise UserError(f"No trial came to the end of an epoch. {told or 'Give more --time_budget.'}")
     run = _best_execution(ready, folder, best)
-    executor = executors[0] if executors else LocalExecutor()
+    flags = vars(ready.space.config(ready.base, best.values)) | {"run_dir": str(run.absolute())}
     try:
-        flags = vars(ready.space.config(ready.base, best.values)) | {"run_dir": str(run.absolute())}
         executor.run({"job": "conclude", "flags": flags, "log": str(folder.log(best.name).absolute())})
     except TrialFailed as failed:
         raise UserError(f"The best trial, {best.name}, can't be evaluated: {failed}") from failed
-    finally:
-        executor.close()
     folder.choose(run)
     report.write(folder, ready, found)
     return found

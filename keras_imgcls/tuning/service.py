@@ -9,7 +9,7 @@ import itertools
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from typing import Any
 
@@ -19,7 +19,7 @@ from keras_imgcls.core.console import note
 from keras_imgcls.core.errors import UserError
 from keras_imgcls.tuning import plan, search
 from keras_imgcls.tuning.board import Board
-from keras_imgcls.tuning.executor import LocalExecutor
+from keras_imgcls.tuning.executor import Executor
 from keras_imgcls.tuning.folder import Folder
 from keras_imgcls.tuning.trials import Trials
 
@@ -70,7 +70,7 @@ def _all_gone(oracle: Any) -> bool:
     return not oracle.ongoing_trials and not oracle.tuner_ids
 
 
-def join(config: TuneConfig, folder: Folder) -> None:
+def join(config: TuneConfig, folder: Folder, executors: Sequence[Executor]) -> None:
     """Works for the chief at `--join` until it has no more trials. A worker that is started again gets its trial back.
 
     Raises:
@@ -83,15 +83,14 @@ def join(config: TuneConfig, folder: Folder) -> None:
     ready = plan.make(config)
     if not folder.settled.is_file():
         raise UserError(f"{folder.settled} is not there: --run_dir is the chief's, on a disk that both machines share.")
-    ready, classes = search.settle(ready, folder, LocalExecutor())
+    ready, classes = search.settle(ready, folder, executors[0])
     with contextlib.ExitStack() as stack:
         name = stack.enter_context(_name(folder))
         board = Board(ready.objective, 0, config.workers)
         stack.callback(board.close)
         trials = Trials(ready, classes, folder, board, search.deadline(config))
         oracle, workers = search.oracle_of(ready, folder), []
-        for index in range(config.workers):
-            executor = LocalExecutor(config.tensorflow_log, config.worker_memory)
+        for index, executor in enumerate(executors):
             stack.callback(executor.close)
             own = f"{name}-{index}"
             os.environ |= {

@@ -209,5 +209,13 @@ def _memory() -> float:
     return most / (2**20 if sys.platform == "darwin" else 2**10)
 
 
+def main() -> None:
+    """Serves; what takes seconds to import is there before the first job is."""
+    channel = Channel()
+    from keras_imgcls.experiment import train  # noqa: F401
+
+    serve(channel)
+
+
 if __name__ == "__main__":
-    serve(Channel())
+    main()

@@ -9,6 +9,7 @@ def test_a_torn_line_is_taken_off_and_a_damaged_one_named(tmp_path, capsys):
         file.write(b'{"broken\n{"event": "beg')
     assert journal.events() == [{"event": "session", "cap": 3}]
     assert "line 2 is damaged" in capsys.readouterr().err
+    journal.repair()
     journal.append({"event": "end"})
     assert journal.events()[-1] == {"event": "end"}
 

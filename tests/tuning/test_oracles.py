@@ -137,6 +137,7 @@ def test_a_replayed_journal_goes_on_as_if_nothing_had_been(tmp_path, tuner):
     for at in (1, len(lines) // 3, len(lines) // 2, len(lines) - 1):
         (tmp_path / "cut" / "journal.jsonl").write_bytes(b"".join(lines[:at]) + b'{"event": "ep')
         oracle = make(tmp_path / "cut", tuner, max_trials=8)
+        oracle.journal.repair()
         oracle.replay(oracle.journal.events())
         oracle.open_session()
         assert run(oracle) == whole
