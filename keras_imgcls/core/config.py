@@ -83,6 +83,7 @@ class TrainingOptions:
     layer_decay: float = option(1.0, "Learning rate of each stage as a multiple of that of the stage behind it; the head has --learning_rate.", low=0.0, high=1.0)
     norm_bias_multiplier: float = option(1.0, "Learning rate of normalisation biases as a multiple of the others' (64 in the CIFAR-10 speed runs).", low=0.0)
     loss: str = option("cross_entropy", "cross_entropy.")
+    auxiliary_weight: float = option(0.0, "Weight of the losses of auxiliary heads, which Inception has in training only (0.3 in GoogLeNet's paper). 0: no such heads.", low=0.0, high=10.0)
     label_smoothing: float = option(0.0, "Share of a label that is spread over all classes.", low=0.0, high=0.99)
     class_weight: str = option("none", "balanced weights each class by the inverse of its frequency.", choices=("none", "balanced"))
     averaging: str = option("none", "Averaged weights for validation and the result: none, ema(0.999), lookahead(...).")
@@ -276,6 +277,12 @@ def _check_training(config: TrainConfig) -> None:
     ):  # fmt: skip
         registry.check(parse_call(value))
     settle_model(config)
+    if config.auxiliary_weight and config.image_size_schedule:
+        raise UserError("--auxiliary_weight and --image_size_schedule don't go together: the heads are for one size.")
+    if config.auxiliary_weight and (name := parse_call(config.model).name) not in MODELS.declaring("auxiliary"):
+        raise UserError(
+            f"--auxiliary_weight: {name} has no auxiliary heads; {', '.join(MODELS.declaring('auxiliary'))} have."
+        )
     if config.averaging != "none":
         AVERAGES.check(parse_call(config.averaging))
     for call in parse_choice(config.mix) if config.mix != "none" else ():

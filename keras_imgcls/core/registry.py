@@ -25,6 +25,7 @@ class Entry:
     module: str
     arguments: tuple[str, ...]
     summary: str
+    traits: tuple[str, ...] = ()
 
 
 class Registry:
@@ -80,6 +81,11 @@ class Registry:
         self.get(name)
         return self._traits[name]
 
+    def declaring(self, trait: str) -> list[str]:
+        """The names that were registered with `trait`, sorted; imports nothing of the package."""
+        written = {name for name, entry in self._sources.items() if trait in entry.traits}
+        return sorted(written | {name for name, traits in self._traits.items() if trait in traits})
+
     def summary(self, name: str) -> str:
         """The first line of the docstring."""
         if name in self._sources:
@@ -124,12 +130,17 @@ class Registry:
             for node in ast.parse(path.read_text(encoding="utf-8")).body:
                 if isinstance(node, ast.FunctionDef) and self._registers(node.decorator_list):
                     arguments = tuple(argument.arg for argument in (*node.args.args, *node.args.kwonlyargs))
-                    entries[node.name] = Entry(module, arguments, _first_line(ast.get_docstring(node)))
+                    summary = _first_line(ast.get_docstring(node))
+                    entries[node.name] = Entry(module, arguments, summary, _keywords(node.decorator_list))
         return entries
 
     def _registers(self, decorators: Iterable[ast.expr]) -> bool:
         expected = f"{self.variable}.register"
         return any(ast.unparse(getattr(node, "func", node)) == expected for node in decorators)
+
+
+def _keywords(decorators: Iterable[ast.expr]) -> tuple[str, ...]:
+    return tuple(word.arg for node in decorators for word in getattr(node, "keywords", ()))
 
 
 def _first_line(docstring: str | None) -> str:

@@ -67,7 +67,8 @@ def train(
     held_out = None if validation is None else _batched(validation, len(class_names), config.batch_size)
     validate = Validator(model, held_out)
     board = TensorBoard(run.tensorboard)
-    outcome = fit.fit(model, feed, config, validate, run=run, callbacks=[board, *callbacks])
+    heads = prepare.with_auxiliary(config, model)
+    outcome = fit.fit(model, feed, config, validate, run=run, callbacks=[board, *callbacks], with_auxiliary=heads)
     results = (
         {"validation": {name.removeprefix("val_"): value for name, value in validate().items()}}
         if validation is not None

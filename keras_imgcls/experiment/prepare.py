@@ -18,7 +18,7 @@ from keras_imgcls.core.model_arguments import settle_model
 from keras_imgcls.data import order, pipeline, readers
 from keras_imgcls.data.samples import Samples
 from keras_imgcls.data.store import Store, open_store
-from keras_imgcls.models import classifier, pretrained
+from keras_imgcls.models import auxiliary, classifier, pretrained
 from keras_imgcls.models.pretrained import Origin
 from keras_imgcls.training import fit
 from keras_imgcls.training.feed import Feed
@@ -178,6 +178,11 @@ def build_model(
     model = classifier.build(config.model, store.shape, len(names), statistics)
     classifier.initialize(model, config.model, images)
     return model, "random weights"
+
+
+def with_auxiliary(config: TrainConfig, model: keras.Model) -> keras.Model | None:
+    """`model` with its auxiliary heads, where `config` gives them a weight."""
+    return auxiliary.with_heads(model, config.model) if config.auxiliary_weight else None
 
 
 def channel_statistics(images: np.ndarray) -> tuple[list[float], list[float]]:

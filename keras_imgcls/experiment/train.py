@@ -67,6 +67,7 @@ def _train(
         augment=ready.augment,
         class_weights=ready.class_weights,
         callbacks=[TensorBoard(run.tensorboard, _sheet(ready)), *callbacks],
+        with_auxiliary=prepare.with_auxiliary(ready.config, ready.model),
     )
     plots.save(plots.history_figure(outcome.history), run.path / "history.png")
     files.write_json(run.metrics, _metrics(run, ready, outcome))

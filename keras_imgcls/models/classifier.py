@@ -26,6 +26,7 @@ TRAITS = {
     "pool": "average",  # or "max": what makes a vector of its feature map
     "head_bias": True,
     "logit_scale": 1.0,
+    "auxiliary": None,  # (names of layers, (tensor, width, name=…) -> vector): taps and what heads on them begin with
     "initialize": None,  # (model, images) -> None: sets weights from training images before the first step
 }
 

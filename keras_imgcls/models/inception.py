@@ -7,7 +7,8 @@ The papers: Szegedy et al. 2014, https://arxiv.org/abs/1409.4842, table 1; 2015,
 normalisation, 3x3 where the paper has 5x5, a last pool of 2x2; 6,624,904 parameters. `inception_v3` is that of
 `keras.applications` and TF-Slim: normalisations have no scale, since the next convolution can do it; 23,817,352.
 
-Stems for small images halve the sides once, where ImageNet's do so three times.
+Auxiliary heads, which both have in training only, are those of `auxiliary`: see `--auxiliary_weight`. Stems for small
+images halve the sides once, where ImageNet's do so three times.
 """
 
 from collections.abc import Callable
@@ -17,7 +18,7 @@ import keras
 from keras import layers
 
 from keras_imgcls.core.registry import MODELS
-from keras_imgcls.models import blocks
+from keras_imgcls.models import auxiliary, blocks
 from keras_imgcls.models.blocks import Multiplier, Rate, Stem
 
 # Channels of v1's modules: 1x1; 1x1 and 3x3; 1x1 and 5x5; behind the pool.
@@ -33,8 +34,10 @@ V1_MODULES = (
     ((256, 160, 320, 32, 128, 128), (384, 192, 384, 48, 128, 128)),
 )
 
+V1_TAPS = ("stage2_block0_concat", "stage2_block3_concat")  # 4a and 4d of the paper
 
-@MODELS.register(smallest=8)
+
+@MODELS.register(smallest=8, auxiliary=(V1_TAPS, auxiliary.inception_v1))
 def inception_v1(
     x: keras.KerasTensor, width: Multiplier = 1.0, dropout: Rate = 0.4, stem: Stem = "auto"
 ) -> keras.KerasTensor:
@@ -42,7 +45,7 @@ def inception_v1(
     return _inception_v1(x, width, dropout, stem, normalized=False)
 
 
-@MODELS.register(smallest=8)
+@MODELS.register(smallest=8, auxiliary=(V1_TAPS, auxiliary.inception_v1_bn))
 def inception_v1_bn(
     x: keras.KerasTensor, width: Multiplier = 1.0, dropout: Rate = 0.2, stem: Stem = "auto"
 ) -> keras.KerasTensor:
@@ -50,7 +53,7 @@ def inception_v1_bn(
     return _inception_v1(x, width, dropout, stem, normalized=True)
 
 
-@MODELS.register(smallest=16)
+@MODELS.register(smallest=16, auxiliary=(("stage2",), auxiliary.inception_v3))
 def inception_v3(
     x: keras.KerasTensor, width: Multiplier = 1.0, dropout: Rate = 0.2, stem: Stem = "auto"
 ) -> keras.KerasTensor:

@@ -111,6 +111,7 @@ def fit(
     augment: Callable | None = None,
     class_weights: np.ndarray | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    with_auxiliary: keras.Model | None = None,
 ) -> Outcome:
     """Trains `model` in place; it ends with the best weights by `config.monitor`.
 
@@ -124,15 +125,17 @@ def fit(
         augment: run on the device, in the step; None where the feed did it.
         class_weights: float32 of shape (classes,), or None.
         callbacks: Keras callbacks; `self.model` is the learner, `self.model.view` the training view.
+        with_auxiliary: what is trained in place of `model`: the same layers, with auxiliary logits behind its own.
 
     Raises:
         UserError: the loss is no longer finite, or a file can't be written.
     """
     keeper = Keeper(model, run)
-    stage_of = partial(_stage, model, feed, config, validate, augment, class_weights)
+    whole = with_auxiliary or model
+    stage_of = partial(_stage, model, whole, feed, config, validate, augment, class_weights)
     loop = Loop(stage_of, config, keeper, callbacks)
     if resume and run:
-        _resume(loop, model, run)
+        _resume(loop, whole, run)
     position = loop.run()
     keeper.finish()
     seconds = sum(row["seconds"] for row in position.history)
@@ -144,6 +147,7 @@ def fit(
 
 def _stage(
     model: keras.Model,
+    whole: keras.Model,
     feed: Feed,
     config: TrainingOptions,
     validate: Callable,
@@ -154,7 +158,7 @@ def _stage(
     """What trains `model` in `epoch`."""
     phase = _phase_of(config, epoch)
     frozen = freezing.layers_up_to(model, phase.frozen)
-    view = accelerate(model, config.mixed_precision, frozen, any_size=bool(config.image_size_schedule))
+    view = accelerate(whole, config.mixed_precision, frozen, any_size=bool(config.image_size_schedule))
     if phase.frozen == "features" and config.feature_views:
         kept = Features(view, feed, config.feature_views, validate)
         view, feed, augment = accelerate(head(model)), kept.feed(), None
@@ -162,7 +166,7 @@ def _stage(
         config = config_module.replace(config, steps_per_execution=min(HEAD_STEPS, feed.steps))
     steps = phase.epochs * feed.steps
     still = freezing.variables_of(frozen)
-    learner = Learner(view, config, steps, class_weights, augment, still, model)
+    learner = Learner(view, config, steps, class_weights, augment, still, whole)
     return Stage(phase, learner, feed, config, validate)
 
 

@@ -34,7 +34,7 @@ class Learner(keras.Model):
         """Wraps and compiles `view`.
 
         Args:
-            view: maps pixels to logits; see `acceleration.accelerate`.
+            view: maps pixels to logits, and to auxiliary ones behind them; see `acceleration.accelerate`.
             options: the knobs of training, resolved (no `auto` among them).
             total_steps: the number of steps that the learning rate's schedule spans.
             class_weights: float32 of shape (classes,), or None.
@@ -77,7 +77,10 @@ class Learner(keras.Model):
 
     def call(self, images, training=False):
         """The logits of `images`."""
-        return self.view(images, training=training)
+        return self._all_logits(images, training)[0]
+
+    def _all_logits(self, images, training):
+        return [tf.cast(logits, tf.float32) for logits in tf.nest.flatten(self.view(images, training=training))]
 
     def train_step(self, data):
         """One step; returns running means of the epoch."""
@@ -87,9 +90,11 @@ class Learner(keras.Model):
         images = tf.cast(images, tf.float32)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([variable.value for variable in self.trained])
-            logits = tf.cast(self.view(images, training=True), tf.float32)
+            logits, *auxiliary = self._all_logits(images, training=True)
             loss = self._mean_loss(labels, logits)
-            scaled = self.optimizer.scale_loss(loss + self._l2())
+            halfway = sum(self._mean_loss(labels, others) for others in auxiliary)
+            total = loss + self._options.auxiliary_weight * halfway + self._l2()
+            scaled = self.optimizer.scale_loss(total)
         gradients = tape.gradient(scaled, [variable.value for variable in self.trained])
         self.optimizer.apply(gradients, self.trained)
         if self.average:
