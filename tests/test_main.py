@@ -26,7 +26,10 @@ def test_help_of_each_verb(verb, capsys):
 
 def test_verbs_with_actions_say_which(capsys):
     assert main(["models", "lst"]) == 1
-    assert "bin/models is followed by list or info or benchmark; received 'lst'. Did you mean 'list'?" in capsys.readouterr().err
+    assert (
+        "bin/models is followed by list or info or benchmark; received 'lst'. Did you mean 'list'?"
+        in capsys.readouterr().err
+    )
     assert main(["data"]) == 1
     assert "bin/data is followed by preview; received nothing." in capsys.readouterr().err
 

@@ -23,7 +23,7 @@ class DataOptions:
     data_dir: str = option("", "Where the data lies: class folders (with or without train/val/test above them), or an archive of CIFAR-10, or a TFDS folder.")
     image_size: int = option(0, "Height and width that the model sees, pixels. 0: the dataset's own; 160 for photos of many sizes; for class folders with --pretrained or --init_from what those weights were trained with.", low=0, high=4096)
     resize: str = option("squash", "How a photo becomes square: squash the whole (what phones do), centre crop, or pad.", choices=("crop", "pad", "squash"))
-    interpolation: str = option("bilinear", "How pixels are resampled in a resize.", choices=("bilinear", "bicubic", "area", "nearest"))
+    interpolation: str = option("bilinear", "How pixels are resampled in a resize. mediapipe: as ImageClassifier of MediaPipe Tasks does it on phones, bilinear but not antialiased.", choices=("bilinear", "bicubic", "area", "nearest", "mediapipe"))
     channels: int = option(0, "1: grey, 3: RGB. 0: the dataset's own; 3 for files.", choices=(0, 1, 3))
     fraction: float = option(1.0, "The stratified part of the training images that is used.", low=0.0, high=1.0)
     group_by: str = option("", "Regular expression: what it finds in an image's path below the data's folder (its first group in brackets if it has one) names what stays in one split: '(patient\\d+)_'.")

@@ -80,14 +80,15 @@ def read_image(path: str | Path, channels: int) -> np.ndarray:
 
 
 def resize_image(image: tf.Tensor, size: int, method: str, interpolation: str) -> tf.Tensor:
-    """`image` as a square of `size` pixels, antialiased, uint8 [size, size, channels], in graph ops.
+    """`image` as a square of `size` pixels, antialiased (but for `mediapipe`), uint8 [size, size, channels], in graph ops.
 
     Args:
         image: uint8 [height, width, channels].
         size: height and width of the result, pixels.
         method: `squash` stretches the whole picture, `crop` takes the largest square from its centre, `pad` fits the
             whole picture into the centre of a black square.
-        interpolation: `bilinear`, `bicubic`, `area` or `nearest`.
+        interpolation: `bilinear`, `bicubic`, `area` or `nearest`; or `mediapipe`, as MediaPipe Tasks does it: bilinear,
+            not antialiased, the first pixel's corner kept in place.
     """
     channels = image.shape[-1]
     if method == "crop":
@@ -204,7 +205,10 @@ def _upper_bits(image: Image.Image) -> np.ndarray:
 
 
 def _resample(image: tf.Tensor, size: list[int] | tf.Tensor, interpolation: str) -> tf.Tensor:
-    resized = tf.image.resize(image, size, interpolation, antialias=True)
+    if interpolation == "mediapipe":
+        resized = tf.raw_ops.ResizeBilinear(images=image[None], size=size)[0]
+    else:
+        resized = tf.image.resize(image, size, interpolation, antialias=True)
     return tf.cast(tf.clip_by_value(tf.round(resized), 0, 255), tf.uint8) if resized.dtype != tf.uint8 else resized
 
 

@@ -35,7 +35,7 @@ def export_run(run: Run, config: ExportConfig) -> list[Parity]:
     if config.web:  # asked for before the minutes that follow
         web.require(predictor.image_shape[2], formats, config.web_model)
         runtime = web_runtime.runtime(files.cache_folder(""))
-    trained = Trained(run, predictor, config.allow_select_ops)
+    trained = Trained(run, predictor, config.allow_select_ops, config.samples)
     expected = reference(run, predictor, config.samples)
     try:
         with lock.hold(run.path, ".export.lock"), files.folder_aside(run.export) as folder:
@@ -44,7 +44,7 @@ def export_run(run: Run, config: ExportConfig) -> list[Parity]:
             write(trained, staged, formats)
             results = verify(staged, expected, config)
             if not any(result.failures for result in results):
-                summary = _summary(expected, config, results)
+                summary = _summary(trained, expected, config, results)
                 files.write_json(staged / "parity.json", summary)
                 files.write_text(staged / "MODEL_CARD.md", card.text(run, summary, config.intended_use))
                 if config.web:
@@ -82,6 +82,8 @@ def write(trained: Trained, folder: Path, formats: Sequence[str] = DEFAULT) -> N
     for name in formats:
         note(f"{FORMATS[name].path}: writing …")
         FORMATS[name].write(trained, folder / FORMATS[name].path)
+        if name in trained.statements:
+            note(f"  {trained.statements[name]}")
 
 
 def verify(folder: Path, expected: Reference, config: ExportConfig) -> list[Parity]:
@@ -104,7 +106,7 @@ def check(path: Path, form: Format, expected: Reference, config: ExportConfig) -
     return [parity.compare(name, path, each, expected, limits) for each in answers]
 
 
-def _summary(expected: Reference, config: ExportConfig, results: list[Parity]) -> dict:
+def _summary(trained: Trained, expected: Reference, config: ExportConfig, results: list[Parity]) -> dict:
     return {
         "split": expected.split,
         "images": len(expected.images),
@@ -112,5 +114,6 @@ def _summary(expected: Reference, config: ExportConfig, results: list[Parity]) -
         "min_agreement": config.min_agreement,
         "min_agreement_int8": config.min_agreement_int8,
         "max_accuracy_drop": config.max_accuracy_drop,
+        "statements": trained.statements,
         "artefacts": [result.summary() for result in results],
     }

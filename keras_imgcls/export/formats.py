@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from keras_imgcls.export import fresh, onnx, saved_model, tflite
+from keras_imgcls.export import fresh, int8, onnx, saved_model, tflite
 from keras_imgcls.export.fresh import Answers
 from keras_imgcls.export.reference import Reference
 from keras_imgcls.export.trained import Trained
@@ -39,10 +39,10 @@ FORMATS = {
         fresh.saved_model,
         max_difference=1e-3,
     ),
-    "tflite": Format("model.tflite", tflite.write, fresh.tflite, max_difference=1e-3),
+    "tflite": Format("model.tflite", tflite.write, fresh.tflite_and_phone, max_difference=1e-3),
     "tflite_float16": Format("model_float16.tflite", tflite.write_float16, fresh.tflite, max_difference=2e-2),
     "tflite_dynamic": Format("model_dynamic.tflite", tflite.write_dynamic, fresh.tflite, quantized=True),
-    "tflite_int8": Format("model_int8.tflite", tflite.write_int8, fresh.tflite, quantized=True),
+    "tflite_int8": Format("model_int8.tflite", int8.write, fresh.tflite_and_phone, quantized=True),
     "keras": Format(
         "model.keras", lambda trained, path: trained.predictor.model.save(path), fresh.plain_keras, max_difference=1e-3
     ),

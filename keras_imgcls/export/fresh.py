@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,8 @@ from tensorflow.lite.python import schema_py_generated as schema
 from keras_imgcls.core.errors import UserError
 from keras_imgcls.export import metadata
 from keras_imgcls.export.reference import Reference
+
+MEDIAPIPE = "by MediaPipe"
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +29,7 @@ class Answers:
         operations: how often its graph has which operation; empty where the format doesn't say.
         milliseconds: by the number of threads, how long each of some images took, one at a time.
         faults: what is wrong with it whatever it answers.
+        judged: whether it has to reach the limits; else it is reported.
     """
 
     way: str
@@ -36,6 +39,7 @@ class Answers:
     operations: dict[str, int] = field(default_factory=dict)
     milliseconds: dict[int, np.ndarray] = field(default_factory=dict)
     faults: tuple[str, ...] = ()
+    judged: bool = True
 
 
 def saved_model(folder: Path, expected: Reference, work: Path) -> list[Answers]:
@@ -88,18 +92,40 @@ def tflite(path: Path, expected: Reference, work: Path) -> list[Answers]:
     Raises:
         UserError: it can't be run.
     """
-    model = path.read_bytes()
-    labels, served = metadata.read(path)
-    images = store(expected.pixels(served["resize"], served["interpolation"]), work)
-    operations = census(model)
+    _, served = metadata.read(path)
+    images = expected.pixels(served["resize"], served["interpolation"])
+    answers = _tflite("", path, images, work)
+    if not np.array_equal(images, expected.images):
+        fault = f"pixels resized as it says ({served['resize']}, {served['interpolation']}) are not those of training"
+        answers = replace(answers, faults=(*answers.faults, fault))
+    return [answers]
+
+
+def tflite_and_phone(path: Path, expected: Reference, work: Path) -> list[Answers]:
+    """As `tflite`; and what a phone gets, on which MediaPipe's ImageClassifier makes the input of raw files its own way.
+
+    It takes RGB only. Where all files have the model's size there is nothing to resize, and nothing more to say.
+    """
+    answers = tflite(path, expected, work)
+    if expected.images.shape[-1] != 3:
+        return answers
+    images = expected.pixels("squash", "mediapipe")
+    if np.array_equal(images, expected.images):
+        return answers
+    return [*answers, replace(_tflite(MEDIAPIPE, path, images, work), milliseconds={}, judged=False)]
+
+
+def _tflite(way: str, path: Path, images: np.ndarray, work: Path) -> Answers:
+    operations = census(path.read_bytes())
     flex = any(name.startswith("Flex") for name in operations)
     runtime = "tensorflow" if flex else "ai_edge_litert"  # LiteRT's package has no TensorFlow operations
-    answers = run("fresh_tflite.py", path, path.with_name("labels.txt"), images, work=work, options=(runtime,))
+    labels = path.with_name("labels.txt")
+    answers = run("fresh_tflite.py", path, labels, store(images, work), work=work, options=(runtime,))
     require_absent(answers, ("keras_imgcls", *(() if flex else ("tensorflow", "keras"))))
     names = tuple(answers["class_names"].tolist())
-    faults = () if labels == list(names) else ("the labels inside are not those beside it",)
+    faults = () if metadata.read(path)[0] == list(names) else ("the labels inside are not those beside it",)
     milliseconds = {threads: answers[f"milliseconds_{threads}"] for threads in (1, 2)}
-    return [Answers("", answers["probabilities"], answers["chosen"], names, operations, milliseconds, faults)]
+    return Answers(way, answers["probabilities"], answers["chosen"], names, operations, milliseconds, faults)
 
 
 def onnx(path: Path, expected: Reference, work: Path) -> list[Answers]:

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 BATCH = 64
-WARM_UP, LEAST_RUNS, MOST_RUNS, SECONDS = 3, 5, 100, 1.0
+WARM_UP, LEAST_RUNS, MOST_RUNS, SECONDS = 3, 5, 100, 0.7
 
 
 def main(saved_model: str, images_path: str, files_folder: str, answers_path: str, threads: str) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-WARM_UP, LEAST_RUNS, MOST_RUNS, SECONDS = 3, 5, 100, 1.0
+WARM_UP, LEAST_RUNS, MOST_RUNS, SECONDS = 3, 5, 100, 0.7
 
 
 def main(model_path: str, labels_path: str, images_path: str, answers_path: str, runtime: str) -> None:

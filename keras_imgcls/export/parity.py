@@ -20,11 +20,13 @@ class Limits:
         min_agreement: the least share of images on which the most probable class is the Keras model's.
         max_accuracy_drop: the largest loss of accuracy.
         max_difference: the largest difference of any probability.
+        max_mean_difference: the largest mean, over the images, of the share of probability that went elsewhere.
     """
 
     min_agreement: float
     max_accuracy_drop: float
     max_difference: float = 1.0
+    max_mean_difference: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Parity:
         images: how many were compared.
         agreement: the fraction on which the most probable class has the same name.
         largest_difference: the largest absolute difference of any probability.
+        mean_difference: the mean, over the images, of the share of probability that went to other classes.
         accuracy: the fraction that the export has right.
         accuracy_low: the lower end of its 95 % interval.
         accuracy_high: the upper end.
@@ -50,6 +53,7 @@ class Parity:
     images: int
     agreement: float
     largest_difference: float
+    mean_difference: float
     accuracy: float
     accuracy_low: float
     accuracy_high: float
@@ -69,13 +73,14 @@ def compare(name: str, path: Path, answers: Answers, expected: Reference, limits
     names = np.array(expected.class_names)
     agrees = answers.chosen == names[expected.probabilities.argmax(axis=1)]
     right = answers.chosen == names[expected.truth]
-    difference = float(np.abs(answers.probabilities - expected.probabilities).max())
+    differences = np.abs(answers.probabilities - expected.probabilities)
     low, high = wilson(int(right.sum()), len(right))
     return Parity(
         ", ".join(filter(None, (name, answers.way))),
         len(agrees),
         float(agrees.mean()),
-        difference,
+        float(differences.max()),
+        float(differences.sum(axis=1).mean() / 2),
         float(right.mean()),
         low,
         high,
@@ -83,13 +88,20 @@ def compare(name: str, path: Path, answers: Answers, expected: Reference, limits
         _size(path),
         answers.operations,
         {str(threads): _percentiles(times) for threads, times in answers.milliseconds.items()},
-        (*answers.faults, *_failures(answers, agrees, right, difference, expected, limits)),
+        (*answers.faults, *_failures(answers, agrees, right, differences, expected, limits)),
     )
 
 
 def _failures(
-    answers: Answers, agrees: np.ndarray, right: np.ndarray, difference: float, expected: Reference, limits: Limits
+    answers: Answers,
+    agrees: np.ndarray,
+    right: np.ndarray,
+    differences: np.ndarray,
+    expected: Reference,
+    limits: Limits,
 ) -> list[str]:
+    if not answers.judged:
+        return []
     failures = []
     if answers.class_names != expected.class_names:
         failures.append("its labels are not those of the run, in their order")
@@ -103,8 +115,11 @@ def _failures(
             f"its accuracy is {expected.right.mean() - right.mean():.2%} below the Keras model's, "
             f"more than {limits.max_accuracy_drop:.2%}"
         )
-    if not difference <= limits.max_difference:  # so that NaN fails too
-        failures.append(f"a probability differs by {difference:.2g}, more than {limits.max_difference:g}")
+    largest, mean = differences.max(), differences.sum(axis=1).mean() / 2
+    if not largest <= limits.max_difference:  # so that NaN fails too
+        failures.append(f"a probability differs by {largest:.2g}, more than {limits.max_difference:g}")
+    if not mean <= limits.max_mean_difference:
+        failures.append(f"{mean:.2%} of probability went elsewhere, more than {limits.max_mean_difference:.2%}")
     return failures
 
 

@@ -1,5 +1,6 @@
 """The reference: held-out images from their raw files, and what the Keras model itself says of them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -53,14 +54,16 @@ class Reference:
         return self._pixels[resize, interpolation]
 
 
-def reference(run: Run, predictor: Predictor, samples: int, split: str = "") -> Reference:
-    """Up to `samples` images, evenly over a split of the run: the test split, else validation, else training.
+def reference(
+    run: Run, predictor: Predictor, samples: int, splits: Sequence[str] = ("test", "validation", "train")
+) -> Reference:
+    """Up to `samples` images, evenly over the first of `splits` that the run has.
 
     Raises:
         UserError: the data of the run is gone or has changed.
     """
     present = held_out.recorded_splits(run)
-    split = next(name for name in (split, "test", "validation", "train") if name in present)
+    split = next(name for name in (*splits, *present) if name in present)
     data, ids = held_out.own_samples(run, split)
     chosen = ids[np.unique(np.linspace(0, len(ids) - 1, min(samples, len(ids))).round().astype(int))]
     images = np.concatenate([np.asarray(batch[0]) for batch in held_out.batches(run, data, chosen, BATCH)])

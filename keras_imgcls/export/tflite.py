@@ -1,7 +1,5 @@
 """TFLite: the network as one file for phones and small devices, in float32, float16, with int8 weights, or all int8."""
 
-import contextlib
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,9 +12,7 @@ from keras_imgcls.core.console import quiet
 from keras_imgcls.core.errors import UserError
 from keras_imgcls.export import metadata
 from keras_imgcls.export.trained import Trained
-from keras_imgcls.inference import serving
 from keras_imgcls.inference.exported import serving_text
-from keras_imgcls.inference.predictor import Predictor
 
 Converter = tf.lite.TFLiteConverter
 INPUT_QUANTIZATION, OUTPUT_QUANTIZATION = (1.0, 0), (1 / 256, 0)  # grey levels as they are; probabilities
@@ -54,19 +50,14 @@ def write_dynamic(trained: Trained, path: Path) -> None:
     save(trained, convert(trained, choose), path)
 
 
-def write_int8(trained: Trained, path: Path) -> None:
-    """Writes the file in which all is int8: weights per channel, activations by the ranges of calibration images.
+def int8(trained: Trained) -> bytes:
+    """The content of the file in which all is int8: weights per channel, activations by the ranges of calibration images.
 
-    `image` is uint8, grey levels 0-255 as they are, and `probabilities` are uint8, in 256ths.
+    `image` is uint8, grey levels 0-255 as they are, and `probabilities` are uint8, in 256ths. It has no metadata yet.
 
     Raises:
         UserError: an operation is unknown to plain TFLite in int8, or there are no training images to calibrate with.
     """
-    save(trained, int8(trained), path)
-
-
-def int8(trained: Trained) -> bytes:
-    """The content of `write_int8`'s file, without metadata."""
 
     def choose(converter: Converter) -> None:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -103,40 +94,19 @@ def require_quantization(model: bytes) -> None:
 
 def convert(trained: Trained, choose: Callable[[Converter], None] = lambda converter: None) -> bytes:
     """The model as a TFLite file; `choose` sets the converter's options for the kind of file that is wanted."""
-    with converter_of(trained) as converter:
-        choose(converter)
-        try:
-            with quiet():
-                return converter.convert()
-        except Exception as error:  # ConverterError is not public, and other types come up too
-            reason = str(error).strip().partition("\n")[0]
-            hint = "" if trained.allow_select_ops else " (--allow_select_ops takes TensorFlow's own in addition)"
-            raise UserError(f"The model can't be converted to TFLite's built-in operations{hint}: {reason}") from error
-
-
-@contextlib.contextmanager
-def converter_of(trained: Trained) -> Iterator[Converter]:
-    """A converter of the serving graph, for one image; it may be used within the block."""
-    with tempfile.TemporaryDirectory() as folder:
-        # From a SavedModel: conversion straight from Keras hides the reason of a failure behind `_get_save_spec`.
-        _save_for_one(trained.predictor, folder)
-        converter = Converter.from_saved_model(folder, signature_keys=["serving_default"])
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-        if trained.allow_select_ops:
-            converter.target_spec.supported_ops += [tf.lite.OpsSet.SELECT_TF_OPS]
-        yield converter
-
-
-def _save_for_one(predictor: Predictor, folder: str) -> None:
-    module = tf.Module()
-    module.weights = [variable.value for variable in predictor.model.variables]
-
-    def one(image: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"probabilities": serving.answer(predictor.model, image, predictor.temperature)[1]}
-
-    image = tf.TensorSpec((1, *predictor.image_shape), tf.float32, name="image")
-    signature = tf.function(one, autograph=False).get_concrete_function(image)
-    tf.saved_model.save(module, folder, signatures={"serving_default": signature})
+    # From a SavedModel: conversion straight from Keras hides the reason of a failure behind `_get_save_spec`.
+    converter = Converter.from_saved_model(trained.graph.name, signature_keys=["serving_default"])
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    if trained.allow_select_ops:
+        converter.target_spec.supported_ops += [tf.lite.OpsSet.SELECT_TF_OPS]
+    choose(converter)
+    try:
+        with quiet():
+            return converter.convert()
+    except Exception as error:  # ConverterError is not public, and other types come up too
+        reason = str(error).strip().partition("\n")[0]
+        hint = "" if trained.allow_select_ops else " (--allow_select_ops takes TensorFlow's own in addition)"
+        raise UserError(f"The model can't be converted to TFLite's built-in operations{hint}: {reason}") from error
 
 
 def save(trained: Trained, model: bytes, path: Path) -> None:

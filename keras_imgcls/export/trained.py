@@ -1,11 +1,15 @@
 """What exports are made from: the trained model and images of its run."""
 
+import tempfile
 from functools import cached_property
 
 import numpy as np
+import tensorflow as tf
 
 from keras_imgcls.core.run import Run
 from keras_imgcls.export import calibration
+from keras_imgcls.export.reference import Reference, reference
+from keras_imgcls.inference import serving
 from keras_imgcls.inference.predictor import Predictor
 
 
@@ -16,11 +20,34 @@ class Trained:
         run: where it was trained.
         predictor: the model with its class names and the way that files become its pixels.
         allow_select_ops: whether TFLite files may hold operations of TensorFlow beyond the built-in ones.
+        samples: how many held-out images choices look at, at most.
+        statements: what was done to make a format, where that was more than to convert it.
     """
 
-    def __init__(self, run: Run, predictor: Predictor, allow_select_ops: bool = False) -> None:
+    def __init__(self, run: Run, predictor: Predictor, allow_select_ops: bool = False, samples: int = 500) -> None:
         """Stores what is given; images are read when they are asked for."""
-        self.run, self.predictor, self.allow_select_ops = run, predictor, allow_select_ops
+        self.run, self.predictor, self.allow_select_ops, self.samples = run, predictor, allow_select_ops, samples
+        self.statements: dict[str, str] = {}
+
+    @cached_property
+    def graph(self) -> tempfile.TemporaryDirectory:
+        """A folder with the SavedModel of the serving graph for one image, which all TFLite files are made from."""
+        folder = tempfile.TemporaryDirectory()
+        module = tf.Module()
+        module.weights = [variable.value for variable in self.predictor.model.variables]
+
+        def one(image: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"probabilities": serving.answer(self.predictor.model, image, self.predictor.temperature)[1]}
+
+        image = tf.TensorSpec((1, *self.predictor.image_shape), tf.float32, name="image")
+        signature = tf.function(one, autograph=False).get_concrete_function(image)
+        tf.saved_model.save(module, folder.name, signatures={"serving_default": signature})
+        return folder
+
+    @cached_property
+    def validation(self) -> Reference:
+        """Images for choices, which are not those that the result is measured on: of validation, else of training."""
+        return reference(self.run, self.predictor, self.samples, ("validation", "train"))
 
     @cached_property
     def calibration(self) -> np.ndarray:

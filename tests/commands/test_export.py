@@ -29,7 +29,7 @@ def test_exports_of_digits_agree_on_the_test_split(digits_run, capsys):
 
 
 def test_failures_are_named_below_the_table(digits_run, capsys, monkeypatch):
-    bad = Parity("model.tflite", 40, 0.5, 0.3, 0.1, 0.0, 0.2, 0.7, 10, {}, {}, ("it agrees on too few",))
+    bad = Parity("model.tflite", 40, 0.5, 0.3, 0.3, 0.1, 0.0, 0.2, 0.7, 10, {}, {}, ("it agrees on too few",))
     monkeypatch.setattr(room, "export_run", lambda run, config: [bad])
     with pytest.raises(UserError, match=r"Nothing was kept of this export\. model\.tflite: it agrees on too few\.$"):
         export.run(ExportConfig(run_dir=str(digits_run.path)))

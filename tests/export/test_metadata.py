@@ -9,6 +9,7 @@ from PIL import Image
 
 from keras_imgcls import __version__
 from keras_imgcls.core.errors import UserError
+from keras_imgcls.data.decode import read_image
 from keras_imgcls.export import metadata, tflite
 from keras_imgcls.inference.exported import load_exported
 from tests.export.test_export import NAMES, SHAPE, make_predictor, make_trained
@@ -17,7 +18,7 @@ FILES = {
     "float": tflite.write,
     "float16": tflite.write_float16,
     "dynamic": tflite.write_dynamic,
-    "int8": tflite.write_int8,
+    "int8": lambda trained, path: tflite.save(trained, tflite.int8(trained), path),
 }
 
 
@@ -82,27 +83,52 @@ def test_the_same_model_gives_the_same_bytes(tmp_path):
     assert first == second
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_image_classifier_of_mediapipe_answers_as_our_predictor(files, name, tmp_path):
+def classify(path, images):
+    """What MediaPipe's ImageClassifier says of RGB images of any size: scores of shape (n, classes)."""
     mediapipe = pytest.importorskip("mediapipe")
     vision = pytest.importorskip("mediapipe.tasks.python.vision")
-    base = mediapipe.tasks.BaseOptions(model_asset_path=str(files / f"{name}.tflite"))
-    predictor = make_predictor()
-    pictures = np.random.default_rng(2).integers(0, 256, (30, *SHAPE), np.uint8)
-    expected = predictor.predict(pictures)
+    options = vision.ImageClassifierOptions(base_options=mediapipe.tasks.BaseOptions(model_asset_path=str(path)))
     answers = []
-    with vision.ImageClassifier.create_from_options(vision.ImageClassifierOptions(base_options=base)) as classifier:
-        for number, picture in enumerate(pictures):
-            Image.fromarray(picture).save(tmp_path / f"{number}.png")
-            image = mediapipe.Image.create_from_file(str(tmp_path / f"{number}.png"))
+    with vision.ImageClassifier.create_from_options(options) as classifier:
+        for image in images:
+            if isinstance(image, np.ndarray):
+                image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=image)
+            else:
+                image = mediapipe.Image.create_from_file(str(image))
             (head,) = classifier.classify(image).classifications
-            answers.append({category.category_name: category.score for category in head.categories})
-    scores = np.array([[answer[label] for label in NAMES] for answer in answers])
+            scores = {category.category_name: category.score for category in head.categories}
+            answers.append([scores[label] for label in NAMES])
+    return np.array(answers)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_image_classifier_of_mediapipe_answers_as_our_predictor(files, name, tmp_path):
+    """On PNG files that have the model's size already."""
+    pictures = np.random.default_rng(2).integers(0, 256, (30, *SHAPE), np.uint8)
+    expected = make_predictor().predict(pictures)
+    for number, picture in enumerate(pictures):
+        Image.fromarray(picture).save(tmp_path / f"{number}.png")
+    scores = classify(files / f"{name}.tflite", [tmp_path / f"{number}.png" for number in range(30)])
     largest = np.abs(scores - expected).max()
     assert largest < {"float": 1e-5, "float16": 1e-2}.get(name, 0.1)
-    sure = np.sort(expected, axis=1)[:, -1] - np.sort(expected, axis=1)[:, -2] > 2 * largest
+    ordered = np.sort(expected, axis=1)
+    sure = ordered[:, -1] - ordered[:, -2] > 2 * largest
     assert sure.sum() >= 15, "too close to call: nothing would be caught"
     assert np.array_equal(scores.argmax(axis=1)[sure], expected.argmax(axis=1)[sure])
+
+
+@pytest.mark.parametrize("name", ["float", "int8"])
+def test_photos_are_resized_by_mediapipe_as_our_interpolation_of_that_name_does(files, name, shared_data):
+    """Photos of many sizes, 20 times as large as the model: the strictest test of where pixels are taken from."""
+    photos = [read_image(path, 3) for path in sorted(shared_data("flowers").glob("val/*/*.jpg"))]
+    scores = classify(files / f"{name}.tflite", photos)
+    as_there = make_predictor(resize="squash", interpolation="mediapipe")
+    expected = np.concatenate([as_there.predict(photo[None]) for photo in photos])
+    agreement = (scores.argmax(axis=1) == expected.argmax(axis=1)).mean()
+    assert agreement >= (0.99 if name == "float" else 0.9), "a network with random weights, cut in 256ths"
+    assert len(np.unique(scores.argmax(axis=1))) >= 4
+    antialiased = np.concatenate([make_predictor().predict(photo[None]) for photo in photos])
+    assert (scores.argmax(axis=1) == antialiased.argmax(axis=1)).mean() < agreement
 
 
 def test_int8_takes_bytes_and_gives_256ths(files):

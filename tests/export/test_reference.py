@@ -79,7 +79,7 @@ def test_held_out_images_are_preferred(tmp_path, split):
     expected = room.reference(run, load_run(run.path), 30)
     assert expected.split == split and len(expected.images) == 30
     assert len(set(expected.truth.tolist())) >= 7, "spread over the split, not its first images"
-    assert room.reference(run, load_run(run.path), 5, split="train").split == "train", "unless another is asked for"
+    assert room.reference(run, load_run(run.path), 5, ["train"]).split == "train", "unless another is asked for"
 
 
 def test_the_reference_is_the_keras_model(predictor):
