@@ -1,12 +1,13 @@
 """Train: from a dataset to a run directory with a model, its history and its numbers."""
 
+from dataclasses import fields
 from pathlib import Path
 
 from keras_imgcls import startup
 from keras_imgcls.core import config as config_module
 from keras_imgcls.core import run as run_module
 from keras_imgcls.core.config import TrainConfig
-from keras_imgcls.core.console import command, duration, note, table
+from keras_imgcls.core.console import command, duration, note, table, warn
 from keras_imgcls.core.errors import UserError
 from keras_imgcls.core.model_arguments import settle_model
 from keras_imgcls.core.plugins import load_plugins
@@ -28,7 +29,7 @@ def run(config: TrainConfig) -> int:
     if config.resume:
         config = stored_config(config)
         finished = run_module.open_run(config.run_dir, folds=True)
-        if finished.finished:
+        if finished.finished and config == config_module.replace(finished.config, **_of_this_call(config)):
             note(f"{finished.path} is finished: nothing to resume.")
             summarize(finished)
             return 0
@@ -55,7 +56,7 @@ def run(config: TrainConfig) -> int:
 
 
 def stored_config(given: TrainConfig) -> TrainConfig:
-    """The options that the run in `--run_dir` began with.
+    """The options that the run in `--run_dir` began with; more `--epochs`, and with `--resume_anyway` whatever is given.
 
     Raises:
         UserError: there is no such run, or a flag now says something else than it did then.
@@ -63,12 +64,24 @@ def stored_config(given: TrainConfig) -> TrainConfig:
     if not given.run_dir:
         raise UserError("Which run is to be resumed? Give --run_dir=RUN.")
     stored = run_module.open_run(given.run_dir, folds=True).config
-    changed = [f"--{name} was {then}, is {now}" for name, then, now in config_module.differences(stored, given)]
-    if changed:
+    differences = config_module.differences(stored, given)
+    refused = [
+        f"--{name} was {then}, is {now}" for name, then, now in differences if not (name == "epochs" and now > then)
+    ]
+    if refused and not given.resume_anyway:
         raise UserError(
-            f"{given.run_dir} began with other flags: {'; '.join(changed)}. Resume it with --run_dir alone."
+            f"{given.run_dir} began with other flags: {'; '.join(refused)}. Resume it with --run_dir alone (more --epochs "
+            "are allowed), or with --resume_anyway."
         )
-    return config_module.replace(stored, run_dir=given.run_dir, resume=True, tensorflow_log=given.tensorflow_log)
+    if refused:
+        warn(f"{given.run_dir} began with other flags: {'; '.join(refused)}.")
+    changes = {name: now for name, _, now in differences}
+    return config_module.replace(stored, **changes, **_of_this_call(given))
+
+
+def _of_this_call(given: TrainConfig) -> dict[str, object]:
+    """What is not part of a run: `--run_dir` and its like."""
+    return {field.name: getattr(given, field.name) for field in fields(given) if not field.metadata["stored"]}
 
 
 def summarize(finished: Run) -> None:

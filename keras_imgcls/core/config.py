@@ -13,6 +13,8 @@ from keras_imgcls.core.options import option
 from keras_imgcls.core.registry import AUGMENTATIONS, AVERAGES, DATASETS, LOSSES, MIXES, MODELS, OPTIMIZERS, SCHEDULES
 from keras_imgcls.core.spec import parse_call, parse_choice, parse_sequence
 
+AUTO = -1  # how the word is kept in a whole number
+
 
 # fmt: off
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class TrainingOptions:
     epochs: int = option(20, "Passes over the training images.", low=1)
     image_size_schedule: str = option("", "Progressive resizing: SIZE@EPOCH, several with bars, such as 64@1|96@9|128@13: from that epoch on training sees images of so many pixels; results and exports are for --image_size.")
     max_minutes: float = option(0.0, "Time budget: as many epochs (at most --epochs) as the measured speed fits in. 0: no budget.", low=0.0)
-    batch_size: int = option(0, "Images per step. 0: 8 to 128, so that an epoch has 16 steps or more.", low=0)
+    batch_size: int = option(0, "Images per step. 0: 8 to 128, so that an epoch has 16 steps or more; auto: the fastest, timed, of those that fit into memory.", low=-1, words={"auto": AUTO})
     optimizer: str = option("sgd", "sgd (Nesterov momentum) or adamw.")
     learning_rate: float = option(0.0, "Peak learning rate. 0: 0.1 for sgd at 128 images a step, in proportion for others; 0.001 for adamw.", low=0.0)
     momentum: float = option(0.9, "Momentum of sgd; beta_1 of adamw.", low=0.0, high=0.9999)
@@ -88,6 +90,7 @@ class TrainingOptions:
     class_weight: str = option("none", "balanced weights each class by the inverse of its frequency.", choices=("none", "balanced"))
     averaging: str = option("none", "Averaged weights for validation and the result: none, ema(0.999), lookahead(...).")
     clip_norm: float = option(0.0, "Largest global norm of the gradients. 0: no clipping.", low=0.0)
+    on_nan: str = option("stop", "When the loss is no longer finite: stop, or go back to the last good checkpoint with half the learning rate, up to 3 times.", choices=("stop", "rollback"))
     early_stopping: int = option(0, "Stop after this many epochs without a better --monitor. 0: never.", low=0)
     monitor: str = option("val_accuracy", "The column of history.csv that chooses model.keras.", choices=("val_accuracy", "val_balanced_accuracy", "val_loss", "accuracy", "loss"))
     mixed_precision: str = option("auto", "Precision of training; auto times a few steps of each and keeps the fastest. The saved model is float32.", choices=("auto", "float32", "mixed_bfloat16", "mixed_float16"))
@@ -104,6 +107,8 @@ class RunOptions:
 
     run_dir: str = option("", "Where results go. Empty: runs/DATASET-MODEL-TIME.", stored=False)
     resume: bool = option(False, "Continue the run in --run_dir from its newest checkpoint.", stored=False)
+    ignore_memory: bool = option(False, "Train even where the estimate says that memory will not do.", stored=False)
+    resume_anyway: bool = option(False, "Resume although flags, classes or images are others than the run began with; what differs is printed.", stored=False)
     overwrite: bool = option(False, "Replace the run in --run_dir.", stored=False)
     dry_run: bool = option(False, "Build everything, run one step, print parameters, memory and time; write nothing.", stored=False)
     plugin: str = option("", "Python modules (comma-separated) that register models, datasets, augmentations or losses.")
@@ -350,9 +355,9 @@ def checkpoint_interval(text: str) -> tuple[float, str]:
 def differences(stored: TrainConfig, given: TrainConfig) -> list[tuple[str, object, object]]:
     """`(name, stored value, given value)` of each flag that is given, part of what a run is, and another than is stored.
 
-    A flag that has its default counts as not given, and so does one that was settled when the run began: `standard`
-    augmentation became a sequence, a time budget became epochs, a relative folder became absolute, `--dropout` an
-    argument of the model.
+    A flag that has its default counts as not given (`--epochs` only where it wasn't), and so does one that was settled
+    when the run began: `standard` augmentation became a sequence, a time budget became epochs, a relative folder became
+    absolute, `--dropout` an argument of the model.
     """
     settled = {
         "max_minutes",
@@ -369,7 +374,8 @@ def differences(stored: TrainConfig, given: TrainConfig) -> list[tuple[str, obje
         is_path = field.name in ("data_dir", "init_from") or (field.name == "pretrained" and now != IMAGENET)
         if is_path and now:
             now = str(Path(now).expanduser().resolve())
-        if field.metadata["stored"] and field.name not in settled and now not in (field.default, then):
+        is_default = now == field.default and (field.name != "epochs" or not options.is_given(given, "epochs"))
+        if field.metadata["stored"] and field.name not in settled and not is_default and now != then:
             found.append((field.name, then, now))
     return found
 

@@ -7,7 +7,7 @@ What stands on the command line wins over a flagfile, wherever it stands: absl a
 import dataclasses
 import inspect
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +16,8 @@ from absl import flags
 from keras_imgcls.core.errors import UserError, nearest
 
 RECIPES = Path(__file__).parents[1] / "recipes"
+
+GIVEN = "_given"
 
 Config = TypeVar("Config")
 
@@ -32,6 +34,7 @@ def option(
     low: float | None = None,
     high: float | None = None,
     stored: bool = True,
+    words: Mapping[str, int] | None = None,
 ) -> Any:
     """A field of an options dataclass.
 
@@ -41,9 +44,17 @@ def option(
         choices: the only values allowed.
         low: the smallest value allowed.
         high: the largest value allowed.
+        words: what may stand for a whole number on the command line.
         stored: whether a run's `config.flags` repeats it (`--run_dir` and its like are not part of what a run is).
     """
-    metadata = {"help": description, "choices": tuple(choices), "low": low, "high": high, "stored": stored}
+    metadata = {
+        "help": description,
+        "choices": tuple(choices),
+        "low": low,
+        "high": high,
+        "stored": stored,
+        "words": words or {},
+    }
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -72,14 +83,15 @@ def parse(config_class: type[Config], arguments: Sequence[str], usage: str) -> C
         raise UserError(str(error)) from error
     if positional:
         raise UserError(f"Unexpected argument '{positional[0]}': every option is a flag, --name=value. See --help.")
-    return config_class(**{field.name: values[field.name].value for field in dataclasses.fields(config_class)})
+    names = [field.name for field in dataclasses.fields(config_class)]
+    config = config_class(**{name: values[name].value for name in names})
+    object.__setattr__(config, GIVEN, frozenset(name for name in names if values[name].present))  # it is frozen
+    return config
 
 
-def given_flags(config_class: type, arguments: Sequence[str]) -> set[str]:
-    """The names of the flags that stand in `arguments` or their flagfiles."""
-    values = _absl_flags(config_class)
-    values(["", *(part for parts in _expand(arguments) for part in parts)])
-    return {field.name for field in dataclasses.fields(config_class) if values[field.name].present}
+def is_given(config: Any, name: str) -> bool:
+    """Whether the flag `name` stood on the command line that `config` was parsed from, or in a flagfile."""
+    return name in getattr(config, GIVEN, ())
 
 
 def check(config: Any) -> None:
@@ -185,9 +197,22 @@ def _absl_flags(config_class: type) -> flags.FlagValues:
         define, rule = _DEFINERS[type(field.default)], field.metadata
         if rule["choices"] and isinstance(field.default, str):
             flags.DEFINE_enum(field.name, field.default, rule["choices"], rule["help"], flag_values=values)
+        elif rule["words"]:
+            flags.DEFINE(_WholeOrWord(rule["words"]), field.name, field.default, rule["help"], flag_values=values)
         else:
             define(field.name, field.default, rule["help"], flag_values=values)
     return values
+
+
+class _WholeOrWord(flags.IntegerParser):
+    """A whole number, or a word that stands for one."""
+
+    def __init__(self, words: Mapping[str, int]) -> None:
+        super().__init__()
+        self._words = words
+
+    def parse(self, argument: str | int) -> int:
+        return self._words[argument] if argument in self._words else super().parse(argument)
 
 
 _DEFINERS = {

@@ -1,9 +1,6 @@
 """Dry run: build everything, take one step, say what training would cost; write nothing."""
 
-import math
 import time
-
-import keras
 
 from keras_imgcls.core import config as config_module
 from keras_imgcls.core import phases
@@ -11,6 +8,7 @@ from keras_imgcls.core.config import TrainConfig
 from keras_imgcls.core.console import duration, note, table
 from keras_imgcls.experiment import prepare
 from keras_imgcls.models import classifier
+from keras_imgcls.training import memory
 from keras_imgcls.training.acceleration import accelerate
 from keras_imgcls.training.feed import timed
 from keras_imgcls.training.learner import Learner
@@ -46,7 +44,7 @@ def dry_run(config: TrainConfig) -> str:
         ("multiply-adds an image", f"{described.macs:,}"),
         (
             "memory, estimated",
-            f"{_memory(ready.model, learner, config.batch_size, config.mixed_precision) / 2**20:,.0f} MiB",
+            f"{memory.estimate(ready.model, config).of(config.batch_size) / 2**20:,.0f} MiB beside what is loaded now",
         ),
         ("precision", config.mixed_precision),
         (
@@ -62,15 +60,3 @@ def _epochs_of_images(config: TrainConfig) -> int:
     """The epochs that go through the whole model; those of a head over kept features take next to no time."""
     plan = phases.parse(config.freeze, config.unfreeze_epoch, config.epochs)
     return sum(phase.epochs for phase in plan if phase.frozen != "features" or not config.feature_views)
-
-
-def _memory(model: keras.Model, learner: Learner, batch_size: int, precision: str) -> float:
-    """Bytes of the weights with their slots and gradients, and of every layer's output, kept for the backward pass."""
-    weights = 4 * sum(math.prod(variable.shape) for variable in [*learner.state, *model.trainable_variables])
-    size = 4 if precision == "float32" else 2
-    outputs = sum(math.prod(output.shape[1:]) for layer in model.layers for output in _outputs(layer))
-    return weights + 2 * size * batch_size * outputs
-
-
-def _outputs(layer: keras.Layer) -> list:
-    return keras.tree.flatten(layer.output)

@@ -20,7 +20,7 @@ from keras_imgcls.data.samples import Samples
 from keras_imgcls.data.store import Store, open_store
 from keras_imgcls.models import auxiliary, classifier, pretrained
 from keras_imgcls.models.pretrained import Origin
-from keras_imgcls.training import fit
+from keras_imgcls.training import batch_size, fit
 from keras_imgcls.training.feed import Feed
 
 STATISTICS_IMAGES, STATISTICS_PIXELS = 5_000, 2**24
@@ -72,10 +72,11 @@ def prepare(config: TrainConfig, model: keras.Model | None = None) -> Prepared:
     _require_validation(config, samples)
     config = settle_data(config, samples)
     store = open_store(samples, config, config.image_size, config.channels, config.deterministic)
-    config = settle_steps(config_module.replace(config, cache=store.place), len(samples.manifest.ids("train")))
+    config = config_module.replace(config, cache=store.place)
     first_weights = "given weights"
     if model is None:
         model, first_weights = build_model(config, samples, store, origin)
+    config = settle_steps(config, len(samples.manifest.ids("train")), model)
     on_device = config.augment_on == "device"
     augment = augmentation(config)
     feed = training_feed(config, samples, store, None if on_device else augment)
@@ -151,12 +152,15 @@ def _require_smaller(schedule: str, image_size: int) -> None:
             raise UserError(f"--image_size_schedule is for images below --image_size={image_size}; received {size}.")
 
 
-def settle_steps(config: TrainConfig, images: int) -> TrainConfig:
-    """`config` with batch size and learning rate settled for a number of training images."""
+def settle_steps(config: TrainConfig, images: int, model: keras.Model | None = None) -> TrainConfig:
+    """`config` with batch size and learning rate settled for a number of training images; `auto` times `model`."""
+    if config.batch_size == config_module.AUTO:
+        size = batch_size.choose(model, config, images, model.input_shape[1:]) if model else 0
+        config = config_module.replace(config, batch_size=size)
     fitting = 2 ** int(np.log2(max(images // 16, 1)))
-    batch_size = min(config.batch_size or int(np.clip(fitting, 8, 128)), images)
-    usual = 0.1 * batch_size / 128 if config.optimizer == "sgd" else 0.001  # Goyal et al. 2017: in proportion
-    return config_module.replace(config, batch_size=batch_size, learning_rate=config.learning_rate or usual)
+    size = min(config.batch_size or int(np.clip(fitting, 8, 128)), images)
+    usual = 0.1 * size / 128 if config.optimizer == "sgd" else 0.001  # Goyal et al. 2017: in proportion
+    return config_module.replace(config, batch_size=size, learning_rate=config.learning_rate or usual)
 
 
 def build_model(

@@ -11,13 +11,12 @@ from keras_imgcls.core import files, lock, options
 from keras_imgcls.core import run as run_module
 from keras_imgcls.core.config import TrainConfig
 from keras_imgcls.core.console import note
-from keras_imgcls.core.errors import UserError
 from keras_imgcls.core.plugins import load_plugins
 from keras_imgcls.core.run import Run
 from keras_imgcls.data import groups, sheet
 from keras_imgcls.evaluation import plots, pooled
 from keras_imgcls.evaluation.report import evaluate_split
-from keras_imgcls.experiment import prepare
+from keras_imgcls.experiment import prepare, resuming
 from keras_imgcls.experiment.environment import environment
 from keras_imgcls.experiment.prepare import Prepared
 from keras_imgcls.training.callbacks import TensorBoard
@@ -52,10 +51,10 @@ def _train(
     ready = prepare.prepare(config, model)
     if not config.resume:
         run = run_module.create(run.path, config.overwrite)
-    if run.manifest.is_file():
-        _require_same(run, ready)
-    else:  # new, or killed before it was described
+    # Without a manifest it is new, or was killed before it was described.
+    if not run.manifest.is_file() or not resuming.require_same(run, ready.samples.manifest, config.resume_anyway):
         _describe(run, ready)
+    resuming.rewrite_flags(run, ready.config)
     _introduce(run, ready)
     outcome = fit(
         ready.model,
@@ -96,16 +95,6 @@ def _describe(run: Run, ready: Prepared) -> None:
     if ready.samples.excluded:
         files.write_csv(run.path / "excluded.csv", ("source", "reason"), ready.samples.excluded)
     ready.samples.manifest.write(run.manifest)
-
-
-def _require_same(run: Run, ready: Prepared) -> None:
-    then, now = run.class_names, list(ready.samples.manifest.class_names)
-    if then != now:
-        raise UserError(f"The classes have changed since {run.path} began: they were {then}, they are {now}.")
-    if run.manifest.read_text(encoding="utf-8") != ready.samples.manifest.text():
-        raise UserError(
-            f"The data has changed since {run.path} began (its manifest.csv differs from what is there now)."
-        )
 
 
 def _introduce(run: Run, ready: Prepared) -> None:

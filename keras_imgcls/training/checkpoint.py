@@ -16,6 +16,10 @@ from keras_imgcls.core.errors import UserError
 KEPT = 2
 
 
+class Diverged(UserError):
+    """Training has left the finite numbers."""
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """A checkpoint that was read and verified.
@@ -53,16 +57,18 @@ def save(folder: Path, step: int, state: Sequence[keras.Variable], position: dic
     """Writes `step-STEP.npz`, then its `.json` with the checksum; older ones go only when both are there.
 
     Raises:
-        UserError: a weight is not finite, or the disk refuses.
+        Diverged: a weight is not finite.
+        UserError: the disk refuses.
     """
     arrays = [keras.ops.convert_to_numpy(variable.value) for variable in state]
     if not all(np.isfinite(array).all() for array in arrays if array.dtype.kind == "f"):
-        raise UserError(f"The state at step {step} has values that are not finite; it is not saved over good ones.")
+        raise Diverged(f"The state at step {step} has values that are not finite; it is not saved over good ones.")
     stem = folder / f"step-{step:09}"
     with files.atomic(stem.with_suffix(".npz")) as temporary:
         np.savez(temporary, **{f"{index:05}": array for index, array in enumerate(arrays)})
         digest = files.digest(temporary)
-    files.write_json(stem.with_suffix(".json"), {"sha256": digest, "position": position})
+    # A NaN of validation may stand in the history: Python's JSON has a word for it, and only we read this file.
+    files.write_text(stem.with_suffix(".json"), json.dumps({"sha256": digest, "position": position}))
     for old in sorted(folder.glob("step-*.json"))[:-KEPT]:
         old.unlink()
         old.with_suffix(".npz").unlink(missing_ok=True)

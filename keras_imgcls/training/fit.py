@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -17,13 +17,13 @@ from keras_imgcls.core.console import note
 from keras_imgcls.core.errors import UserError
 from keras_imgcls.core.phases import Phase
 from keras_imgcls.core.run import Run
-from keras_imgcls.training import budget, checkpoint, freezing
+from keras_imgcls.training import budget, checkpoint, freezing, memory
 from keras_imgcls.training.acceleration import accelerate, choose_precision
 from keras_imgcls.training.features import Features, head, views_that_fit
 from keras_imgcls.training.feed import Feed
 from keras_imgcls.training.keeper import Keeper
 from keras_imgcls.training.learner import Learner
-from keras_imgcls.training.loop import Loop, Position
+from keras_imgcls.training.loop import Loop
 from keras_imgcls.training.stage import Stage
 
 HEAD_STEPS = 32  # of a head in one call: each takes about a millisecond
@@ -40,14 +40,16 @@ class Outcome:
     seconds: float
     images_per_second: float
     best_epoch: int
+    rollbacks: list[dict[str, int]] = field(default_factory=list)
 
-    def summary(self) -> dict[str, float]:
+    def summary(self) -> dict[str, Any]:
         """The `training` part of `metrics.json`."""
         return {
             "seconds": self.seconds,
             "images_per_second": self.images_per_second,
             "epochs": len(self.history),
             "best_epoch": self.best_epoch,
+            **({"rollbacks": self.rollbacks} if self.rollbacks else {}),
         }
 
 
@@ -62,7 +64,11 @@ def resolve(config: TrainingOptions, model: keras.Model, feed: Feed, macs: int) 
     """`config` with what `auto` chose: precision, XLA, steps per execution, and the epochs that a time budget allows.
 
     Times a few steps, on a clone, only where there is a choice; a deterministic run follows a fixed rule instead.
+
+    Raises:
+        UserError: memory won't do.
     """
+    memory.require(model, config)
     gpu = bool(tf.config.list_physical_devices("GPU"))
     changes: dict[str, Any] = {}
     if config.xla == "auto":
@@ -130,19 +136,19 @@ def fit(
     Raises:
         UserError: the loss is no longer finite, or a file can't be written.
     """
-    keeper = Keeper(model, run)
     whole = with_auxiliary or model
+    keeper = Keeper(model, run, whole)
     stage_of = partial(_stage, model, whole, feed, config, validate, augment, class_weights)
     loop = Loop(stage_of, config, keeper, callbacks)
     if resume and run:
-        _resume(loop, whole, run)
+        _resume(loop, run)
     position = loop.run()
     keeper.finish()
     seconds = sum(row["seconds"] for row in position.history)
     speed = statistics.median(
         row["images_per_second"] for row in position.history if row["epoch"] > position.stage_epoch
     )
-    return Outcome(position.history, seconds, speed, position.best_epoch)
+    return Outcome(position.history, seconds, speed, position.best_epoch, position.rollbacks)
 
 
 def _stage(
@@ -178,17 +184,12 @@ def _phase_of(config: TrainingOptions, epoch: int) -> Phase:
     )
 
 
-def _resume(loop: Loop, model: keras.Model, run: Run) -> None:
+def _resume(loop: Loop, run: Run) -> None:
     stored = checkpoint.load(run.checkpoints)
     if stored is None:
         note("There is no checkpoint yet: training starts at step 0.")
         return
-    position = Position(**stored.position)
-    stored.restore_first(model.variables)  # a stage may compute features with them
-    loop.enter(position.stage_epoch)
-    stored.restore(loop.learner.state)
-    loop.position = position
-    note(f"Resumed after {loop.position.epoch} epochs and {loop.position.step_in_epoch} steps.")
+    loop.resume(stored)
 
 
 def _steps_per_execution(multiply_adds: int, steps: int) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 from keras_imgcls.core import files
 from keras_imgcls.core.run import Run
 from keras_imgcls.training import checkpoint
+from keras_imgcls.training.checkpoint import Checkpoint, Diverged
 from keras_imgcls.training.learner import Learner
 
 
@@ -19,9 +20,9 @@ class Keeper:
 
     learner: Learner  # shares the model's variables; the loop sets it with each stage
 
-    def __init__(self, model: keras.Model, run: Run | None) -> None:
-        """Stores the plain model and the run (None: nothing is written)."""
-        self.model, self.run = model, run
+    def __init__(self, model: keras.Model, run: Run | None, whole: keras.Model | None = None) -> None:
+        """Stores the plain model, the run (None: nothing is written) and what is trained, where that is more than `model`."""
+        self.model, self.run, self.whole = model, run, whole or model
         self._best: list[np.ndarray] | None = None
 
     @contextlib.contextmanager
@@ -40,11 +41,18 @@ class Keeper:
         """Writes the history and, where this epoch is the best, the model."""
         if better:
             with self.averaged():
-                self._best = self.model.get_weights()
+                weights = self.model.get_weights()
+                if not all(np.isfinite(weight).all() for weight in weights):
+                    raise Diverged(f"The weights after epoch {history[-1]['epoch']} are not finite.")
+                self._best = weights
                 if self.run:
                     save_model(self.model, self.run)
         if self.run:
             files.write_csv(self.run.history, list(history[0]), [row.values() for row in history])
+
+    def newest(self) -> Checkpoint | None:
+        """The newest checkpoint that verifies."""
+        return checkpoint.load(self.run.checkpoints) if self.run else None
 
     def checkpoint(self, step: int, position) -> None:
         """Saves the whole state of the run."""

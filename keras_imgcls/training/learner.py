@@ -12,6 +12,7 @@ from keras_imgcls.training.averaging import Average
 from keras_imgcls.training.freezing import learning_rates
 from keras_imgcls.training.losses import smooth
 from keras_imgcls.training.optimizers import decays, multiply_learning_rates
+from keras_imgcls.training.schedules import Scaled
 
 
 class Learner(keras.Model):
@@ -50,13 +51,14 @@ class Learner(keras.Model):
         self._total_steps = total_steps
         self._loss_of_samples = LOSSES.get(options.loss)
         self.epoch = self.add_weight(shape=(), dtype="int64", initializer="zeros", trainable=False, name="epoch")
+        self.rate_factor = self.add_weight(shape=(), initializer="ones", trainable=False, name="rate_factor")
         self.loss_mean = keras.metrics.Mean(name="loss")
         self.accuracy_mean = keras.metrics.Mean(name="accuracy")
         self.wait_sum = keras.metrics.Sum(name="data_wait")
         self.average = _average(options)
         self.built = True
         self.compile(
-            optimizer=_optimizer(options, view, self.trained, total_steps),
+            optimizer=_optimizer(options, view, self.trained, total_steps, self.rate_factor),
             jit_compile=options.xla == "on",
             steps_per_execution=options.steps_per_execution,
         )
@@ -124,11 +126,15 @@ class Learner(keras.Model):
 
 
 def _optimizer(
-    options: TrainingOptions, view: keras.Model, trained: Sequence[keras.Variable], total_steps: int
+    options: TrainingOptions,
+    view: keras.Model,
+    trained: Sequence[keras.Variable],
+    total_steps: int,
+    factor: keras.Variable,
 ) -> keras.optimizers.Optimizer:
     call = parse_call(options.schedule)
     schedule = SCHEDULES.get(call.name)(options.learning_rate, total_steps, *call.args, **call.kwargs)
-    optimizer = OPTIMIZERS.get(options.optimizer)(schedule, options)
+    optimizer = OPTIMIZERS.get(options.optimizer)(Scaled(schedule, factor), options)
     if OPTIMIZERS.traits(options.optimizer)["decay"] == "decoupled":
         optimizer.exclude_from_weight_decay([variable for variable in trained if not decays(variable)])
     multiply_learning_rates(optimizer, learning_rates(view, options.layer_decay, options.norm_bias_multiplier))

@@ -12,12 +12,15 @@ from typing import Any, NoReturn
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from keras_imgcls.core import config as config_module
 from keras_imgcls.core import signals
 from keras_imgcls.core.config import TrainingOptions
-from keras_imgcls.core.console import Progress, duration, note
+from keras_imgcls.core.console import Progress, duration, note, warn
 from keras_imgcls.core.errors import UserError
+from keras_imgcls.training import memory
+from keras_imgcls.training.checkpoint import Checkpoint, Diverged
 from keras_imgcls.training.feed import timed
 from keras_imgcls.training.keeper import Keeper
 from keras_imgcls.training.stage import Stage
@@ -26,6 +29,8 @@ COLUMNS = (
     "epoch", "step", "loss", "accuracy", "val_loss", "val_accuracy", "val_balanced_accuracy",
     "learning_rate", "seconds", "images_per_second", "data_wait",
 )  # fmt: skip
+LOWER, MOST_ROLLBACKS = 0.5, 3
+LOOK_EVERY = 30.0  # seconds, as lines of progress
 
 
 @dataclass
@@ -43,6 +48,8 @@ class Position:
     best_epoch: int = 0
     epochs_without_gain: int = 0
     finished: bool = False
+    epochs: int = 0
+    rollbacks: list[dict[str, Any]] = field(default_factory=list)
     history: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -59,17 +66,17 @@ class Loop:
         """Stores what it is given; `stage_of` makes the stage that an epoch (from 0) belongs to."""
         self.options, self.keep, self._stage_of = options, keep, stage_of
         self.stage: Stage | None = None
-        self.position = Position()
+        self.position = Position(epochs=options.epochs)
         self._callbacks = keras.callbacks.CallbackList(list(callbacks), add_history=False)
         self._every, self._unit = config_module.checkpoint_interval(options.checkpoint_every)
-        self._saved_at = time.monotonic()
+        self._saved_at = self._looked_at = time.monotonic()
         self._orderly = False
 
     def run(self) -> Position:
         """Trains; returns where it ended.
 
         Raises:
-            UserError: the loss is no longer finite.
+            Diverged: the loss is no longer finite, and `--on_nan` or its bound says stop.
             Interrupted: SIGTERM or Ctrl-C; the run was saved after the execution in hand.
         """
         if self.stage is None:
@@ -77,6 +84,8 @@ class Loop:
         total = self.options.epochs * self.feed.steps
         self._progress = Progress(total)
         self._progress.start_at(self._steps_done())
+        if self.options.on_nan == "rollback" and not self._steps_done():
+            self._checkpoint()  # where the first epoch would go back to
         with contextlib.ExitStack() as self._to_the_end:
             self._callbacks.on_train_begin()
             try:
@@ -84,7 +93,10 @@ class Loop:
                     if self.position.epoch == self.stage.phase.stop:
                         self.enter(self.position.epoch)
                         self._checkpoint()
-                    self._epoch()
+                    try:
+                        self._epoch()
+                    except Diverged as error:
+                        self._roll_back(error)
             finally:  # after an interruption too: TensorBoard closes its files
                 self._callbacks.on_train_end()
         return self.position
@@ -103,11 +115,35 @@ class Loop:
         self.learner.make_train_function()
         self.learner.stop_training = False
 
+    def _go_to(self, stored: Checkpoint) -> None:
+        position = Position(**stored.position)
+        if self.stage is None or position.stage_epoch != self.position.stage_epoch:
+            stored.restore_first(self.keep.whole.variables)  # a stage may compute features with them
+            self.enter(position.stage_epoch)
+        stored.restore(self.learner.state)
+        self.position = position
+
+    def resume(self, stored: Checkpoint) -> None:
+        """Goes on where `stored` was saved; where there are more epochs now, says what that does to the schedule."""
+        self._go_to(stored)
+        position = self.position
+        note(f"Resumed after {position.epoch} epochs and {position.step_in_epoch} steps.")
+        if position.epochs != self.options.epochs:
+            position.finished, position.epochs_without_gain = False, 0
+            rate = float(keras.ops.convert_to_numpy(self.learner.optimizer.learning_rate))
+            before = f" (it was {position.history[-1]['learning_rate']:.4g})" if position.history else ""
+            note(
+                f"Epochs: {self.options.epochs} instead of {position.epochs}. The schedule {self.options.schedule} is "
+                f"stretched over all of them: the learning rate goes on at {rate:.4g}{before}."
+            )
+            position.epochs = self.options.epochs
+
     def _steps_done(self) -> int:
         return self.position.epoch * self.feed.steps + self.position.step_in_epoch
 
     def _epoch(self) -> None:
         position = self.position
+        self.learner.rate_factor.assign(LOWER ** len(position.rollbacks))
         if position.step_in_epoch == 0:
             self.learner.epoch.assign(position.epoch)
             self.learner.reset_metrics()
@@ -122,7 +158,10 @@ class Loop:
         position = self.position
         began = time.perf_counter()
         self._callbacks.on_train_batch_begin(position.step_in_epoch)
-        results = self.learner.train_function(iterator)
+        try:
+            results = self.learner.train_function(iterator)
+        except tf.errors.ResourceExhaustedError as error:
+            raise UserError(memory.exhausted(self.options)) from error
         logs = {name: float(value) for name, value in results.items()}
         position.step_in_epoch = min(position.step_in_epoch + self.options.steps_per_execution, self.feed.steps)
         position.seconds_in_epoch += time.perf_counter() - began
@@ -131,12 +170,20 @@ class Loop:
             self._orderly = True
         self._callbacks.on_train_batch_end(position.step_in_epoch - 1, logs)
         if not np.isfinite(logs["loss"]):
-            raise UserError(self._divergence(logs["loss"]))
+            raise Diverged(f"The loss became {logs['loss']}.")
+        self._look_at_weights()
         self._progress.update(self._steps_done(), self._line(logs))
         if signals.requested():
             self._interrupt()
         if self._due() and position.step_in_epoch < self.feed.steps:
             self._checkpoint()
+
+    def _look_at_weights(self) -> None:
+        """Now and then: ReLU makes 0 of NaN, so that the loss may stay finite when weights are not."""
+        if time.monotonic() - self._looked_at >= LOOK_EVERY:
+            self._looked_at = time.monotonic()
+            if not all(np.isfinite(weight.numpy()).all() for weight in self.learner.view.weights):
+                raise Diverged("The weights are not finite.")
 
     def _end_epoch(self) -> None:
         position = self.position
@@ -170,6 +217,36 @@ class Loop:
         )
         signals.check()
 
+    def _roll_back(self, error: Diverged) -> None:
+        """Goes back to the newest good checkpoint with a lower learning rate; the best model so far stays the best.
+
+        The checkpoint is written again with the count of rollbacks, so that a killed run goes on from there.
+        """
+        position, stored = self.position, self.keep.newest()
+        if self.options.on_nan == "stop" or stored is None or len(position.rollbacks) == MOST_ROLLBACKS:
+            raise Diverged(f"{error} {self._divergence(stored)}") from error
+        self._go_to(stored)
+        self.position.best, self.position.best_epoch = position.best, position.best_epoch
+        happened = {"epoch": position.epoch + 1, "step": position.step_in_epoch, "back_to_step": self._steps_done()}
+        self.position.rollbacks = [*position.rollbacks, happened]
+        factor = LOWER ** len(self.position.rollbacks)
+        self._checkpoint()
+        self._progress.clear()
+        warn(
+            f"{error} Epoch {happened['epoch']}, step {happened['step']}: back to step {happened['back_to_step']} of the "
+            f"run with {factor:g} times the learning rate ({len(self.position.rollbacks)} of {MOST_ROLLBACKS})."
+        )
+
+    def _divergence(self, good: Checkpoint | None) -> str:
+        """Where that was, and what can be done."""
+        position = self.position
+        where = f"Epoch {position.epoch + 1}, step {position.step_in_epoch} of {self.feed.steps}"
+        rate = float(keras.ops.convert_to_numpy(self.learner.optimizer.learning_rate))
+        steps = good and good.position["epoch"] * self.feed.steps + good.position["step_in_epoch"]
+        last = f" The last good checkpoint is that of step {steps} of the run." if good else ""
+        again = f" It was rolled back {len(position.rollbacks)} times." if position.rollbacks else ""
+        return f"{where}, learning rate {rate:.4g}.{again}{last} Try a lower --learning_rate, --clip_norm=1 or --on_nan=rollback."
+
     def _row(self) -> dict[str, Any]:
         position, seconds = self.position, max(self.position.seconds_in_epoch, 1e-9)
         logs = {metric.name: float(metric.result()) for metric in self.learner.metrics}
@@ -193,6 +270,9 @@ class Loop:
         value = row.get(self.options.monitor)
         if value is None:
             return True
+        if not all(np.isfinite(number) for number in row.values() if isinstance(number, float)):
+            self.position.epochs_without_gain += 1
+            return False
         score = -value if self.options.monitor.endswith("loss") else value
         position = self.position
         better = position.best is None or score >= position.best
@@ -232,13 +312,3 @@ class Loop:
             star = " *" if better else ""
             parts[3:3] = [f"val_loss {row['val_loss']:.4f}", f"val_accuracy {row['val_accuracy']:.4f}{star}"]
         return "  ".join(parts)
-
-    def _divergence(self, loss: float) -> str:
-        position = self.position
-        rate = float(keras.ops.convert_to_numpy(self.learner.optimizer.learning_rate))
-        newest = sorted(self.keep.run.checkpoints.glob("step-*.json")) if self.keep.run else []
-        good = f" The last good checkpoint is {newest[-1].stem}." if newest else ""
-        return (
-            f"The loss became {loss} in epoch {position.epoch + 1}, step {position.step_in_epoch} of {self.feed.steps}, "
-            f"at learning rate {rate:.4g}. Try a lower --learning_rate, or --clip_norm=1.{good}"
-        )

@@ -28,6 +28,22 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         return {"peak": self.peak, "total_steps": self.total_steps}
 
 
+class Scaled(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule times a variable, which a rollback lowers; times 1 no bit changes."""
+
+    def __init__(self, schedule: Schedule, factor: keras.Variable) -> None:
+        """Stores the schedule and the variable."""
+        self.schedule, self.factor = schedule, factor
+
+    def __call__(self, step):
+        """The learning rate at `step`."""
+        return self.schedule(step) * self.factor.value
+
+    def get_config(self) -> dict:
+        """That of the schedule; it is rebuilt from the run's flags, never from a file."""
+        return self.schedule.get_config()
+
+
 @SCHEDULES.register
 def constant(learning_rate, total_steps):
     """The same learning rate throughout."""

@@ -1,12 +1,19 @@
+import contextlib
 import dataclasses
+import os
+import signal
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_imgcls.core import run as run_module
-from keras_imgcls.core.errors import UserError
+from keras_imgcls.core import signals
+from keras_imgcls.training import checkpoint
 from keras_imgcls.training import fit as fit_module
+from keras_imgcls.training import loop as loop_module
+from keras_imgcls.training.checkpoint import Diverged
 from keras_imgcls.training.feed import Feed
 from tests.training.toy import make_config, make_feed, make_model
 
@@ -106,9 +113,126 @@ def test_early_stopping():
 
 def test_divergence_is_named_and_never_saved(tmp_path):
     run = run_module.create(tmp_path / "run")
-    with pytest.raises(UserError, match=r"The loss became nan in epoch 1, step \d of 8, at learning rate"):
+    with pytest.raises(Diverged, match=r"The loss became nan. Epoch 1, step \d of 8, learning rate 1e\+30\. Try"):
         train(make_config(learning_rate=1e30, schedule="constant"), run)
     assert not run.model.exists()
+
+
+class Poison(keras.callbacks.Callback):
+    """Makes a weight NaN at a step of the run while the learning rate has been lowered less than `times`."""
+
+    def __init__(self, step, times=1, variable=-1):
+        super().__init__()
+        self.step, self.times, self.variable = step, times, variable
+
+    def on_train_batch_end(self, batch, logs=None):
+        done = int(self.model.optimizer.iterations.numpy())
+        if done == self.step and float(self.model.rate_factor) > 0.5**self.times:
+            variable = self.model.view.trainable_variables[self.variable]
+            variable.assign(variable * np.nan)
+
+
+def test_divergence_goes_back_to_the_last_good_checkpoint(tmp_path, capsys):
+    run = run_module.create(tmp_path / "run")
+    config = make_config(on_nan="rollback", checkpoint_every="3", epochs=2, schedule="constant", learning_rate=0.02)
+    model, outcome = train(config, run, callbacks=[Poison(11)])
+    assert [row["learning_rate"] for row in outcome.history] == pytest.approx([0.02, 0.01])
+    assert outcome.rollbacks == [{"epoch": 2, "step": 4, "back_to_step": 9}]
+    assert outcome.summary()["rollbacks"] == outcome.rollbacks
+    assert all(np.isfinite(weight).all() for weight in model.get_weights())
+    assert (
+        "Epoch 2, step 4: back to step 9 of the run with 0.5 times the learning rate (1 of 3)"
+        in capsys.readouterr().err
+    )
+
+
+def test_before_any_checkpoint_it_goes_back_to_the_start(tmp_path):
+    run = run_module.create(tmp_path / "run")
+    _, outcome = train(make_config(on_nan="rollback"), run, callbacks=[Poison(3)])
+    assert outcome.rollbacks == [{"epoch": 1, "step": 4, "back_to_step": 0}]
+    assert len(outcome.history) == 2
+
+
+def test_weights_that_are_nan_behind_a_finite_loss_are_found(tmp_path, monkeypatch):
+    """ReLU makes 0 of NaN; so weights are looked at too, now and then, and before they are saved."""
+    config = make_config(epochs=1)
+    with pytest.raises(Diverged, match=r"The weights after epoch 1 are not finite"):
+        train(config, run_module.create(tmp_path / "a"), callbacks=[Poison(3, variable=0)])
+    monkeypatch.setattr(loop_module, "LOOK_EVERY", 0.0)
+    with pytest.raises(Diverged, match=r"The weights are not finite\. Epoch 1, step 3 of 8"):
+        train(config, run_module.create(tmp_path / "b"), callbacks=[Poison(3, variable=0)])
+
+
+def test_rollbacks_are_bounded(tmp_path):
+    run = run_module.create(tmp_path / "run")
+    config = make_config(on_nan="rollback", schedule="constant", learning_rate=0.02)
+    with pytest.raises(
+        Diverged, match=r"learning rate 0\.0025\. It was rolled back 3 times\. The last good checkpoint is"
+    ):
+        train(config, run, callbacks=[Poison(11, times=99)])
+    assert all(np.isfinite(array).all() for array in checkpoint.load(run.checkpoints).arrays if array.dtype.kind == "f")
+
+
+@pytest.mark.parametrize("kill_at", [10, 13, 15])
+def test_a_run_that_is_killed_around_a_rollback_resumes_bit_for_bit(tmp_path, kill_at):
+    config = make_config(on_nan="rollback", **FULL)
+    whole, expected = train(config, run_module.create(tmp_path / "whole"), callbacks=[Poison(11)])
+    assert len(expected.rollbacks) == 1
+    run = run_module.create(tmp_path / "killed")
+    with pytest.raises(Killed):
+        train(config, run, callbacks=[Poison(11), KillAfter(kill_at)])
+    resumed, outcome = train(config, run, resume=True, callbacks=[Poison(11)])
+    assert without_times(outcome.history) == without_times(expected.history)
+    assert outcome.rollbacks == expected.rollbacks
+    for mine, theirs in zip(resumed.get_weights(), whole.get_weights(), strict=True):
+        assert np.array_equal(mine, theirs)
+
+
+def test_a_metric_that_is_nan_is_never_the_best(tmp_path):
+    scores = iter([np.nan, 0.5, 0.4])
+    run = run_module.create(tmp_path / "run")
+    validate = lambda: {"val_loss": 1.0, "val_accuracy": next(scores)}  # noqa: E731
+    _, outcome = train(make_config(epochs=3), run, validate=validate)
+    assert outcome.best_epoch == 2
+    assert np.isnan(checkpoint.load(run.checkpoints).position["history"][0]["val_accuracy"])
+
+
+class Signal(keras.callbacks.Callback):
+    """Sends a signal to this process, once."""
+
+    def __init__(self, execution):
+        super().__init__()
+        self.left = execution
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.parametrize("stop_at", [3, 8, "validation"])
+def test_a_signal_saves_after_the_execution_and_closes_callbacks(tmp_path, stop_at):
+    """In mid-epoch, at an epoch's last step, and within validation."""
+
+    def validate(stop=stop_at == "validation"):
+        if stop:
+            os.kill(os.getpid(), signal.SIGTERM)
+        signals.check()
+        return {"val_loss": 1.0, "val_accuracy": 0.5}
+
+    config, closed = make_config(**FULL), []
+    whole, expected = train(config, validate=lambda: validate(False))
+    closing = keras.callbacks.LambdaCallback(on_train_end=lambda logs: closed.append(True))
+    run = run_module.create(tmp_path / "run")
+    callbacks = [closing] if stop_at == "validation" else [closing, Signal(stop_at)]
+    with pytest.raises(signals.Interrupted):
+        train(config, run, validate=validate, callbacks=callbacks)
+    assert closed == [True]
+    assert checkpoint.load(run.checkpoints).position["step_in_epoch"] == (3 if stop_at == 3 else 8)
+    resumed, outcome = train(config, run, resume=True, validate=lambda: validate(False))
+    assert without_times(outcome.history) == without_times(expected.history)
+    for mine, theirs in zip(resumed.get_weights(), whole.get_weights(), strict=True):
+        assert np.array_equal(mine, theirs)
 
 
 def test_the_wait_for_data_is_measured():
@@ -166,3 +290,44 @@ def test_resolved_options_leave_no_auto():
     settled = fit_module.resolve(config, make_model(), feed, 10_000)
     assert (settled.mixed_precision, settled.xla) == ("float32", "off")
     assert settled.steps_per_execution == feed.steps
+
+
+def test_no_sample_is_replayed_or_skipped_by_kills(tmp_path):
+    """What the steps themselves were given, by the optimizer's count: a step that is done again has the same samples."""
+    seen: dict[int, tuple[int, list[int]]] = {}
+
+    def note_ids(images, labels, ids, epoch):
+        def write(epoch, ids):
+            step = len(killed.steps)
+            killed.steps.append((int(epoch), ids.tolist()))
+            return np.int64(step)
+
+        done = tf.numpy_function(write, [epoch, ids], tf.int64)
+        with tf.control_dependencies([done]):
+            return tf.identity(images), labels
+
+    class Steps(keras.callbacks.Callback):
+        steps: list
+
+        def on_train_batch_end(self, batch, logs=None):
+            done = int(self.model.optimizer.iterations.numpy())
+            for step, samples in zip(range(done - len(self.steps), done), self.steps, strict=True):
+                assert seen.setdefault(step, samples) == samples
+            self.steps.clear()
+
+    killed = Steps()
+    killed.steps = []
+    config, run = make_config(**FULL), run_module.create(tmp_path / "run")
+    keras.utils.set_random_seed(0)
+    for kill_at in (4, 3, 7, 100):
+        killed.steps.clear()
+        with contextlib.suppress(Killed):
+            fit_module.fit(
+                make_model(), make_feed(), config, dict, run=run, resume=True, augment=note_ids,
+                callbacks=[killed, KillAfter(kill_at)],
+            )  # fmt: skip
+    assert sorted(seen) == list(range(3 * 8))
+    for epoch in range(3):
+        steps = [seen[step] for step in range(8 * epoch, 8 * epoch + 8)]
+        assert {numbered for numbered, _ in steps} == {epoch}
+        assert sorted(sample for _, samples in steps for sample in samples) == list(range(64))
