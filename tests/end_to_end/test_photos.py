@@ -40,5 +40,3 @@ def test_a_few_photos_are_learnt_from_imagenets_weights(command, shared_data, tm
     with open(tmp_path / "run" / "history.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [int(row["epoch"]) for row in rows] == [1, 2, 3, 4, 5, 6, 7, 8]
-    head, rest = float(rows[2]["images_per_second"]), float(rows[7]["images_per_second"])
-    assert head > 5 * rest, "the head trains on features that are kept"
