@@ -24,7 +24,7 @@ def test_the_head_comes_first_then_the_last_stages_then_all():
     plan = phases.parse(config.freeze, config.unfreeze_epoch, config.epochs)
     assert [phase.frozen for phase in plan] == ["features", "stage4", "none"]
     assert (config.pretrained, config.max_minutes) == ("imagenet", 2.0)
-    assert (config.resize, config.interpolation) == ("squash", "bilinear"), "as phones do"
+    assert (config.resize, config.interpolation) == ("squash", "mediapipe"), "as phones do"
 
 
 @pytest.mark.slow

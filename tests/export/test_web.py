@@ -218,7 +218,7 @@ def test_a_refused_camera_is_told_in_a_sentence(browser, run):
         assert text.startswith(("The camera was refused.", "There is no camera on this device."))
 
 
-@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "area", "nearest"])
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "area", "nearest", "mediapipe"])
 @pytest.mark.parametrize("method", ["squash", "crop", "pad"])
 def test_pixels_are_those_of_training(page, method, interpolation):
     """The page's own resize against the one door, on noise, larger and smaller than the model's input."""

@@ -1,5 +1,5 @@
-// A picture as the square that the model was trained on, by the arithmetic of tf.image.resize(antialias=True): the browser's own
-// scaling differs between browsers and between sizes.
+// A picture as the square that the model was trained on, by the arithmetic of the training pipeline (tf.image.resize with
+// antialiasing, or what MediaPipe Tasks does): the browser's own scaling differs between browsers and between sizes.
 
 const KERNELS = {
   bilinear: { radius: 1, weight: (x) => Math.max(0, 1 - Math.abs(x)) },
@@ -60,6 +60,7 @@ function weighRows(image, line, left, top, width, { start, weights }) {
 function spans(from, to, interpolation) {
   return Array.from({ length: to }, (_, place) => {
     const scale = from / to;
+    if (interpolation === "mediapipe") return between(place * scale, from); // no antialiasing, corners on corners
     const centre = (place + 0.5) * scale;
     if (interpolation === "nearest") return { start: Math.min(from - 1, Math.floor(centre)), weights: [1] };
     if (interpolation === "area") return overlap(place * scale, (place + 1) * scale, from);
@@ -70,6 +71,11 @@ function spans(from, to, interpolation) {
     const weights = Array.from({ length: end - start + 1 }, (_, at) => weight((start + at + 0.5 - centre) / stretch));
     return { start, weights: normalized(weights) };
   });
+}
+
+function between(at, from) {
+  const start = Math.floor(at);
+  return start + 1 < from ? { start, weights: [1 - (at - start), at - start] } : { start, weights: [1] };
 }
 
 function overlap(first, last, from) {
