@@ -365,6 +365,7 @@ def differences(stored: TrainConfig, given: TrainConfig) -> list[tuple[str, obje
         *(["feature_views"] if stored.feature_views < given.feature_views else []),
         *(["augment"] if given.augment in AUGMENT_PRESETS else []),
     }
+    epochs_given = options.is_given(given, "epochs")
     if given.model == TrainConfig.model:
         given = replace(given, model=stored.model)
     given = settle_model(given)
@@ -374,7 +375,7 @@ def differences(stored: TrainConfig, given: TrainConfig) -> list[tuple[str, obje
         is_path = field.name in ("data_dir", "init_from") or (field.name == "pretrained" and now != IMAGENET)
         if is_path and now:
             now = str(Path(now).expanduser().resolve())
-        is_default = now == field.default and (field.name != "epochs" or not options.is_given(given, "epochs"))
+        is_default = now == field.default and not (field.name == "epochs" and epochs_given)
         if field.metadata["stored"] and field.name not in settled and not is_default and now != then:
             found.append((field.name, then, now))
     return found
