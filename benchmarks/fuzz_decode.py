@@ -147,7 +147,7 @@ def run(first: int, last: int) -> tuple[list[dict], str]:
         while True:
             if not select.select([process.stdout], [], [], HANGS_AFTER)[0]:
                 process.kill()
-                return said, f"hangs at {said[-1]}"
+                return said, f"hangs at {said[-1:]}"
             line = process.stdout.readline()
             if not line:
                 break
