@@ -29,6 +29,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as error:
         print("interrupted", file=sys.stderr, flush=True)
         return getattr(error, "code", 130)
+    except ImportError:  # a signal in the midst of an import: what was half loaded can't be loaded again
+        if signals.requested() is None:
+            raise
+        print("interrupted", file=sys.stderr, flush=True)
+        return 128 + signals.requested()
 
 
 def _run(arguments: list[str]) -> int:

@@ -39,3 +39,15 @@ def test_a_reader_that_leaves_early_is_no_error():
     finished = subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, text=True)
     assert finished.stdout == "Train a classifier.\n"
     assert finished.stderr == ""
+
+
+def test_an_import_that_a_signal_broke_is_an_interruption(monkeypatch, capsys):
+    def broken(_):
+        raise ImportError("generic_type: type is already registered!")
+
+    monkeypatch.setattr("keras_imgcls.__main__._run", broken)
+    with pytest.raises(ImportError):
+        main(["models", "list"])
+    monkeypatch.setattr("keras_imgcls.core.signals.requested", lambda: 15)
+    assert main(["models", "list"]) == 143
+    assert capsys.readouterr().err == "interrupted\n"

@@ -16,6 +16,7 @@ batch_size=choice(8, 16)
 """
 
 
+@pytest.mark.slow
 def test_a_tuner_of_keras_tuner_searches_the_space(tmp_path):
     draw = np.random.default_rng(0)
     images, labels = draw.integers(0, 256, (32, 8, 8, 1)).astype("float32"), np.eye(3)[draw.integers(0, 3, 32)]
