@@ -103,7 +103,7 @@ def offline(monkeypatch):
             model = application(weights=None, classifier_activation=None)
             randomize(model)
             for layer in model.layers:
-                if isinstance(layer, keras.layers.Normalization):
+                if isinstance(layer, keras.layers.Normalization) and layer.weights:
                     mean, deviation = (np.float32(values) / 255 for values in TORCH)
                     layer.set_weights([mean, deviation**2, np.zeros((), "int32")])
                     layer.finalize_state()
