@@ -109,15 +109,8 @@ def _accuracy(run: Run) -> str:
     if not rows:
         return UNKNOWN
     header = ("split", "accuracy", "95 % interval", "balanced accuracy", "cross-entropy, nats", "images")
-    return (
-        _table(header, rows) + "\n\nOf the Keras model, without test-time augmentation. Validation chose the weights."
-    )
-
-
-def _columns(run: Run) -> set[str]:
-    """The columns of `history.csv` that hold something."""
-    rows = _csv_rows(run.history) if run.history.is_file() else []
-    return {name for row in rows for name, value in row.items() if value}
+    chosen = " Validation chose the weights." if "validation" in metrics else ""
+    return f"{_table(header, rows)}\n\nOf the Keras model, without test-time augmentation.{chosen}"
 
 
 def _more(run: Run, split: str) -> str:

@@ -27,11 +27,10 @@ async function start() {
 function introduce(card) {
   document.title = card.name;
   element("name").textContent = card.name;
-  const measured = card.accuracy === null ? "" :
-    ` Right on ${percent.format(card.accuracy)} of ${card.images} ${card.split} pictures ` +
-    `(95 % interval ${percent.format(card.accuracy_low)} to ${percent.format(card.accuracy_high)}).`;
-  element("about").textContent = `Tells ${card.classes.length} classes apart.${measured} ${day.format(new Date(card.date))}.`;
-  const facts = { Classes: card.classes.join(", "), Network: card.network, "Trained on": card.dataset, File: card.model, ...card.facts };
+  const interval = `${percent.format(card.accuracy_low)} to ${percent.format(card.accuracy_high)}`;
+  element("about").textContent = `Tells ${card.classes.length} classes apart. Right on ${percent.format(card.accuracy)} of ` +
+    `${card.images} ${card.split} pictures (95 % interval ${interval}). ${day.format(new Date(card.date))}.`;
+  const facts = { Classes: card.classes.join(", "), Network: card.network, "Trained on": card.dataset, File: card.model };
   for (const [name, value] of Object.entries(facts)) {
     element("facts").append(made("dt", name), made("dd", value));
   }
