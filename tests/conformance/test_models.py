@@ -37,7 +37,7 @@ NARROW = {
 NAMES = sorted(NARROW)
 VARIANTS = [name for name in MODELS.names() if name not in NARROW]
 
-# Converting 44 layers or more takes 4 to 10 s, and they are resnet20 three to nine times over.
+# 44 layers or more take 4 to 25 s a test, and they are resnet20 three to nine times over.
 DEEP = {"resnet44", "resnet56", "resnet110"}
 
 # Trained weights at 32 px, RGB, 10 classes, from the reference implementations that docstrings name.
@@ -122,18 +122,21 @@ def build(name, shape=(32, 32, 3)):
 
 @pytest.fixture(scope="module")
 def models():
-    """Every model in its narrow form at 32 px, built once."""
-    return {name: build(name) for name in NAMES}
+    """Models in their narrow form at 32 px, each built once."""
+
+    class Built(dict):
+        def __missing__(self, name):
+            return self.setdefault(name, build(name))
+
+    return Built()
 
 
-def each(*, slow=()):
-    """Parametrizes a test over all names."""
-    return pytest.mark.parametrize(
-        "name", [pytest.param(name, marks=pytest.mark.slow if name in slow else ()) for name in NAMES]
-    )
+each = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in DEEP else ()) for name in NAMES]
+)
 
 
-@each()
+@each
 def test_it_builds_at_three_sizes_with_finite_logits(name):
     smallest = MODELS.traits(name).get("smallest", 1)
     for shape in ((smallest, smallest, 1), (32, 32, 3), (45, 38, 3)):
@@ -142,7 +145,7 @@ def test_it_builds_at_three_sizes_with_finite_logits(name):
         assert np.isfinite(logits).all()
 
 
-@each()
+@each
 def test_every_trainable_variable_gets_a_gradient(name, models):
     model = models[name]
     with tf.GradientTape() as tape:
@@ -154,7 +157,7 @@ def test_every_trainable_variable_gets_a_gradient(name, models):
         assert np.isfinite(gradient).all() and np.any(gradient != 0), variable.path
 
 
-@each()
+@each
 def test_layers_are_named_after_their_place(name, models):
     names = [layer.name for layer in models[name].layers]
     assert len(set(names)) == len(names)
@@ -164,7 +167,7 @@ def test_layers_are_named_after_their_place(name, models):
     assert [layer for layer in names if not place.fullmatch(layer)] == []
 
 
-@each()
+@each
 def test_landmarks_are_there_in_order_and_maps_never_grow(name, models):
     landmarks = classifier.describe(models[name]).landmarks
     stages = [f"stage{number}" for number in range(1, 1 + sum(landmark.startswith("stage") for landmark in landmarks))]
@@ -224,7 +227,7 @@ def reloaded(models, tmp_path_factory):
     return {name: (folder / name, trainable[path]) for name, path in paths.items()}
 
 
-@each()
+@each
 def test_keras_alone_reads_it_back(name, models, reloaded):
     folder, trainable = reloaded[name]
     expected = keras.ops.convert_to_numpy(models[name](images((32, 32, 3))))
@@ -232,7 +235,7 @@ def test_keras_alone_reads_it_back(name, models, reloaded):
     assert trainable == [variable.path for variable in models[name].trainable_variables]
 
 
-@each(slow=DEEP)
+@each
 def test_it_converts_to_tflite_builtins_with_the_same_logits(name, models):
     converter = tf.lite.TFLiteConverter.from_keras_model(models[name])
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
@@ -248,7 +251,7 @@ def test_it_converts_to_tflite_builtins_with_the_same_logits(name, models):
     assert difference <= 1e-4 * np.abs(expected).max()
 
 
-@each()
+@each
 def test_it_trains_a_step_in_the_accelerated_view(name):
     acceleration = pytest.importorskip("keras_imgcls.training.acceleration")
     model, pixels = build(name), images((32, 32, 3), 8)
