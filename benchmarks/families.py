@@ -11,7 +11,6 @@ where it was, in the middle of a run too; rows that are there already are not tr
 
 import json
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -22,6 +21,7 @@ import keras
 import tensorflow as tf
 from absl import app, flags
 from lock import exclusive
+from trainings import BATCH, SPEEDS, Rows, five_minutes, train
 
 from keras_imgcls.core import files
 from keras_imgcls.core.console import quiet
@@ -30,10 +30,8 @@ from keras_imgcls.experiment.environment import environment
 from keras_imgcls.models import classifier
 from keras_imgcls.training.acceleration import choose_precision
 
-HERE = Path(__file__).parent
-SPEEDS, ROWS, RESULTS = HERE / "families.json", HERE / "families.jsonl", HERE / "RESULTS.md"
-BEGIN, END = "<!-- families: begin -->", "<!-- families: end -->"
-MINUTES, BATCH, TRAINING_IMAGES, CLASSES, SHAPE = 5, 128, 45_000, 10, (32, 32, 3)
+ROWS = Rows("families")
+CLASSES, SHAPE = 10, (32, 32, 3)
 
 # So narrow and shallow that five minutes hold several epochs. Regularisers are off: nothing is learnt by heart so soon.
 NETWORKS = {
@@ -56,20 +54,13 @@ NETWORKS = {
     "convnext": "convnext_tiny(width=40, depths=(1, 1, 3, 1), stochastic_depth=0.0)",
     "speednet": "speednet93(widths=(32, 128, 128))",
 }
-RECIPE = {
-    "augment": "pad_crop(4)|flip",
-    "optimizer": "adamw",
-    "learning_rate": 0.003,
-    "weight_decay": 0.05,
-    "schedule": "warmup_cosine(warmup=0.1)",
-    "label_smoothing": 0.1,
-    "clip_norm": 1.0,
-}
 
 # He et al. 2015, section 4.2, with 40 epochs in place of 182; all 50,000 images train, as in the reference repositories.
 CLASSICAL = "resnet20_classical"
 CLASSICAL_RECIPE = {
+    "dataset": "cifar10",
     "model": "resnet20",
+    "batch_size": BATCH,
     "epochs": 40,
     "augment": "pad_crop(4, mode='constant')|flip",
     "optimizer": "sgd",
@@ -96,7 +87,7 @@ def main(_) -> None:
         with exclusive():
             measure([name for name in names if name in NETWORKS])
         return
-    failed = [name for name in names if not (is_done(name) or train(name))]
+    failed = [name for name in names if not (is_done(name) or trained(name))]
     render()
     if failed:
         sys.exit(f"Not trained: {', '.join(failed)}.")
@@ -116,31 +107,16 @@ def measure(names: list[str]) -> None:
 
 def recipe(name: str) -> dict:
     """The flags of a row's training, data and run aside."""
-    common = {"dataset": "cifar10", "batch_size": BATCH, "seed": SEED.value}
-    if name == CLASSICAL:
-        return common | CLASSICAL_RECIPE
-    model = NETWORKS[name]
-    networks = json.loads(SPEEDS.read_text())["networks"] if SPEEDS.is_file() else {}
-    if model not in networks:
-        sys.exit(f"The speed of {model} is not known: run --measure first, on a quiet machine.")
-    precision = networks[model]["precision"]
-    speed = networks[model]["images_per_second"][precision]
-    epochs = max(1, int(MINUTES * 60 * speed / TRAINING_IMAGES))
-    return common | RECIPE | {"model": model, "epochs": epochs, "mixed_precision": precision}
+    given = CLASSICAL_RECIPE if name == CLASSICAL else five_minutes(NETWORKS[name])
+    return given | {"seed": SEED.value}
 
 
-def train(name: str) -> bool:
+def trained(name: str) -> bool:
     """Trains a row's network, from where it was left, and appends the row; whether that went well."""
     run = Run(Path(RUNS_DIR.value) / f"{name}-{SEED.value}")
-    given = [f"--{flag}={value}" for flag, value in (recipe(name) | {"data_dir": DATA_DIR.value}).items()]
-    flagged = ["--resume"] if run.flags.is_file() else given
-    command = [sys.executable, "-m", "keras_imgcls", "train", f"--run_dir={run.path}", *flagged]
-    print(f"\n{name}: {' '.join(command[1:])}", flush=True)
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")])}
-    if subprocess.run(command, env=environment, check=False).returncode:
+    if not train(name, run, recipe(name) | {"data_dir": DATA_DIR.value}):
         return False
-    with ROWS.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row(name, run)) + "\n")
+    ROWS.append(row(name, run))
     render()
     return True
 
@@ -165,15 +141,10 @@ def row(name: str, run: Run) -> dict:
     }
 
 
-def rows() -> list[dict]:
-    """The rows that are there, as they were appended."""
-    return [json.loads(line) for line in ROWS.read_text().splitlines()] if ROWS.is_file() else []
-
-
 def is_done(name: str) -> bool:
     """Whether `name` has a row of this seed and of the network as it is now."""
     model = NETWORKS.get(name, CLASSICAL_RECIPE["model"])
-    return (name, model, SEED.value) in {(row["name"], row["model"], row["seed"]) for row in rows()}
+    return (name, model, SEED.value) in {(row["name"], row["model"], row["seed"]) for row in ROWS.read()}
 
 
 def render() -> None:
@@ -183,11 +154,9 @@ def render() -> None:
     lines = [
         "| network | validation | test (95 % interval) | epochs | images/s | parameters | MMACs | TFLite | seed |",
         "|---|---|---|---|---|---|---|---|---|",
-        *(line(row, networks) for row in sorted(rows(), key=lambda row: (order.index(row["name"]), row["seed"]))),
+        *(line(row, networks) for row in sorted(ROWS.read(), key=lambda row: (order.index(row["name"]), row["seed"]))),
     ]
-    before, _, rest = RESULTS.read_text(encoding="utf-8").partition(BEGIN)
-    after = rest.partition(END)[2]
-    files.write_text(RESULTS, f"{before}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{after}")
+    ROWS.show(lines)
 
 
 def line(row: dict, networks: dict) -> str:

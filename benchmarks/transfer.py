@@ -8,10 +8,8 @@ table in RESULTS.md is made of that. A driver that was killed goes on where it w
 """
 
 import csv
-import json
 import os
 import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -20,14 +18,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from absl import app, flags
 from lock import exclusive
+from trainings import Rows, train
 
-from keras_imgcls.core import files
 from keras_imgcls.core.run import Run
 from keras_imgcls.evaluation.intervals import wilson
 
-HERE = Path(__file__).parent
-ROWS, RESULTS = HERE / "transfer.jsonl", HERE / "RESULTS.md"
-BEGIN, END = "<!-- transfer: begin -->", "<!-- transfer: end -->"
+ROWS = Rows("transfer")
 MINUTES, SEEDS = 2, (0, 1, 2)
 
 # Frames of a road sign's track, `00/00003_00010.ppm`, are near-duplicates: a track is one group.
@@ -54,29 +50,24 @@ def main(_) -> None:
     if unknown:
         sys.exit(f"Unknown datasets: {', '.join(sorted(unknown))}. Known: {', '.join(DATASETS)}.")
     wanted = [(name, arm, int(seed)) for name in ONLY.value for seed in ONLY_SEEDS.value for arm in ARMS]
-    done = {(row["dataset"], row["arm"], row["seed"]) for row in rows()}
+    done = {(row["dataset"], row["arm"], row["seed"]) for row in ROWS.read()}
     with exclusive():
-        failed = [cell for cell in wanted if cell not in done and not train(*cell)]
+        failed = [cell for cell in wanted if cell not in done and not trained(*cell)]
     render()
     if failed:
         sys.exit(f"Not trained: {failed}.")
 
 
-def train(dataset: str, arm: str, seed: int) -> bool:
+def trained(dataset: str, arm: str, seed: int) -> bool:
     """Trains one cell, from where it was left, and appends its row; whether that went well."""
     run = Run(Path(RUNS_DIR.value) / f"{dataset}-{[*ARMS].index(arm)}-{seed}")
     given = {
         "data_dir": Path(DATA_DIR.value) / dataset, "seed": seed, "max_minutes": MINUTES, **DATASETS[dataset], **ARMS[arm],
     }  # fmt: skip
-    flagged = ["--resume"] if run.flags.is_file() else [f"--{flag}={value}" for flag, value in given.items()]
-    command = [sys.executable, "-m", "keras_imgcls", "train", f"--run_dir={run.path}", *flagged]
-    print(f"\n{dataset}, {arm}, seed {seed}: {' '.join(command[1:])}", flush=True)
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")])}
     began = time.perf_counter()
-    if subprocess.run(command, env=environment, check=False).returncode:
+    if not train(f"{dataset}, {arm}, seed {seed}", run, given):
         return False
-    with ROWS.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row(dataset, arm, seed, run, time.perf_counter() - began)) + "\n")
+    ROWS.append(row(dataset, arm, seed, run, time.perf_counter() - began))
     render()
     return True
 
@@ -104,11 +95,6 @@ def training_images(run: Run) -> int:
         return sum(line["split"] == "train" for line in csv.DictReader(file))
 
 
-def rows() -> list[dict]:
-    """The rows that are there, as they were appended."""
-    return [json.loads(line) for line in ROWS.read_text(encoding="utf-8").splitlines()] if ROWS.is_file() else []
-
-
 def render() -> None:
     """Puts the table between its marks in RESULTS.md, in the order above."""
     lines = [
@@ -117,12 +103,10 @@ def render() -> None:
     ]
     for dataset in DATASETS:
         for arm in ARMS:
-            cells = [row for row in rows() if (row["dataset"], row["arm"]) == (dataset, arm)]
+            cells = [row for row in ROWS.read() if (row["dataset"], row["arm"]) == (dataset, arm)]
             if cells:
                 lines.append(line(dataset, arm, sorted(cells, key=lambda row: row["seed"])))
-    before, _, rest = RESULTS.read_text(encoding="utf-8").partition(BEGIN)
-    after = rest.partition(END)[2]
-    files.write_text(RESULTS, f"{before}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{after}")
+    ROWS.show(lines)
 
 
 def line(dataset: str, arm: str, cells: list[dict]) -> str:
