@@ -56,8 +56,8 @@ def _require_validation(config: TrainConfig, samples: Samples) -> None:
         )
 
 
-def prepare(config: TrainConfig, model: keras.Model | None = None) -> Prepared:
-    """Loads data, builds the model (unless one is given) and settles what `auto` left open.
+def prepare(config: TrainConfig, model: keras.Model | None = None, load: Callable = load_data) -> Prepared:
+    """Loads data (by `load`), builds the model (unless one is given) and settles what `auto` left open.
 
     Raises:
         UserError: the data can't be read, the model does not fit it, or a value is wrong.
@@ -68,7 +68,7 @@ def prepare(config: TrainConfig, model: keras.Model | None = None) -> Prepared:
     config = settle_model(config)
     origin = find_origin(config, model)
     config = settle_origin(config, origin)
-    samples = load_data(config, config.seed)
+    samples = load(config, config.seed)
     _require_validation(config, samples)
     config = settle_data(config, samples)
     store = open_store(samples, config, config.image_size, config.channels, config.deterministic)

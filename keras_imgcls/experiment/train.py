@@ -1,6 +1,6 @@
 """Train: prepare, fit, evaluate once on the test split, and leave a run that repeats itself."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -28,12 +28,15 @@ SHEET_IMAGES = 64
 
 
 def train(
-    config: TrainConfig, model: keras.Model | None = None, callbacks: Sequence[keras.callbacks.Callback] = ()
+    config: TrainConfig,
+    model: keras.Model | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    load: Callable = prepare.load_data,
 ) -> Run:
     """Trains as `config` says and returns the run.
 
-    `model` stands in for the one that `config.model` names. The test split is looked at once, at the end, with the
-    weights that `model.keras` holds.
+    `model` stands in for the one that `config.model` names, `load` for what reads the data. The test split is looked at
+    once, at the end, with the weights that `model.keras` holds.
 
     Raises:
         UserError: anything that the user can mend, before the first step where possible.
@@ -42,13 +45,10 @@ def train(
     run = reserve(config, check_names=model is None)
     with lock.hold(run.path):
         files.clear(run.path)
-        return _train(run, config, model, callbacks)
+        return _train(run, config, prepare.prepare(config, model, load), callbacks)
 
 
-def _train(
-    run: Run, config: TrainConfig, model: keras.Model | None, callbacks: Sequence[keras.callbacks.Callback]
-) -> Run:
-    ready = prepare.prepare(config, model)
+def _train(run: Run, config: TrainConfig, ready: Prepared, callbacks: Sequence[keras.callbacks.Callback]) -> Run:
     if not config.resume:
         run = run_module.create(run.path, config.overwrite)
     # Without a manifest it is new, or was killed before it was described.

@@ -1,6 +1,5 @@
 """Asynchronous successive halving, as an oracle of keras-tuner that hears of every epoch."""
 
-import math
 from typing import Any
 
 import keras_tuner
@@ -12,7 +11,12 @@ from keras_imgcls.tuning.objective import Objective, fronts
 
 EPOCHS = f"{OWN}epochs"
 FACTOR = 3  # of successive halving (Li et al. 2018): a third goes on, for three times as long
-RUNGS = 4  # the lowest gives a trial a 27th of its epochs
+RUNGS = 4  # at most: the lowest gives a trial a 27th of its epochs
+
+
+def rungs(max_epochs: int) -> list[int]:
+    """The epochs at which trials are compared, each at least three times the one below: 1, 4, 12 of 12, and 2, 6, 20 of 20."""
+    return [max_epochs // FACTOR**rung for rung in reversed(range(RUNGS)) if max_epochs >= FACTOR**rung]
 
 
 class Asha(Journaled, keras_tuner.Oracle):
@@ -26,7 +30,7 @@ class Asha(Journaled, keras_tuner.Oracle):
         """`max_epochs`: epochs at the highest rung; `goal`: what ranks the trials of a rung; the rest as keras-tuner's Oracle."""
         super().__init__(**options)
         self.goal = goal
-        self.milestones = sorted({math.ceil(max_epochs / FACTOR**rung) for rung in range(RUNGS)})
+        self.milestones = rungs(max_epochs)
         self._rungs: list[dict[str, tuple[float, ...]]] = [{} for _ in self.milestones]
         self._aims: dict[str, int] = {}  # trial -> the rung that it is on its way to, or paused at
 

@@ -46,14 +46,14 @@ class Board:
             self._running[name] = {"values": values, "epoch": 0}
             self._draw()
 
-    def epoch(self, name: str, epoch: int, score: float) -> None:
-        """A trial has come to the end of an epoch (counted from 1)."""
+    def epoch(self, name: str, epoch: int, score: float, goes_on: bool) -> None:
+        """A trial has come to the end of an epoch (counted from 1), and goes on or is about to end."""
         with self._lock:
             self._running[name]["epoch"] = epoch
             best = self._scores.get(name)
             if best is None or self._objective.sign(score) > self._objective.sign(best):
                 self._scores[name] = score
-            self._draw(name)
+            self._draw(name if goes_on else "")
 
     def ended(self, name: str, reason: str) -> None:
         """A trial pauses, ends, or fails for `reason`."""
@@ -63,7 +63,7 @@ class Board:
             self._ended.add(name)
             text = f"failed: {reason}" if reason else _spelt(row["values"])
             print(self._line(name, row["epoch"], text), file=self._stream, flush=True)
-            self._draw()
+            self._draw(told=True)
 
     def close(self) -> None:
         """Wipes the live lines."""
@@ -85,19 +85,19 @@ class Board:
     def _row(self, name: str, epoch: str, score: str, best: str, text: str) -> str:
         return f"{name:<6} {epoch:>5}  {score:>{max(len(self._objective.name), 7)}}  {best:>7}  {text}"
 
-    def _draw(self, name: str = "") -> None:
+    def _draw(self, name: str = "", told: bool = False) -> None:
+        """The live lines; when piped, now and then where `name` is on its way, or how many trials have `told`."""
         now = time.monotonic()
         if not self._live:
-            if name and now - self._drawn >= PIPED_SECONDS:
+            if (name or told) and now - self._drawn >= PIPED_SECONDS:
                 self._drawn = now
-                row = self._running[name]
-                text = f"{self._line(name, row['epoch'], _spelt(row['values']))}  {self._eta()}"
-                print(text.rstrip(), file=self._stream, flush=True)
+                line = self._line(name, self._running[name]["epoch"], "… ") if name else ""
+                print(f"{line}{self._progress()}", file=self._stream, flush=True)
             return
         self._wipe()
         width = shutil.get_terminal_size().columns - 1
         lines = [self._line(name, row["epoch"], f"… {_spelt(row['values'])}") for name, row in self._running.items()]
-        lines.append(f"{len(self._ended)} of {self._total or '?'} trials  {self._eta()}")
+        lines.append(self._progress())
         print("\n".join(line[:width] for line in lines), file=self._stream, flush=True)
         self._lines = len(lines)
 
@@ -105,6 +105,9 @@ class Board:
         if self._lines:
             print(f"\x1b[{self._lines}A\x1b[J", end="", file=self._stream, flush=True)
             self._lines = 0
+
+    def _progress(self) -> str:
+        return f"{len(self._ended)} of {self._total or '?'} trials  {self._eta()}".rstrip()
 
     def _eta(self) -> str:
         done, left = len(self._ended) - self._before, self._total - len(self._ended)

@@ -3,7 +3,6 @@
 import statistics
 import tempfile
 import time
-from functools import lru_cache
 
 import keras
 import numpy as np
@@ -12,20 +11,32 @@ from ai_edge_litert.interpreter import Interpreter
 
 from keras_imgcls.core.console import quiet
 from keras_imgcls.models import classifier
+from keras_imgcls.models import costs as estimates
 
 CALIBRATION_IMAGES, RUNS = 4, 20
+CLEAR = 0.15  # estimates are within 5 % of the file
 
 
-@lru_cache(maxsize=64)
-def of(model: str, image_shape: tuple[int, int, int], classes: int, convert: bool) -> dict[str, float]:
-    """`parameters` and `flops` (multiply-adds); with `convert`, `int8_kb` and `latency_ms` (median of 20, one thread) too.
+def of(
+    model: str, image_shape: tuple[int, int, int], classes: int, convert: bool, limit_kb: float = 0.0
+) -> dict[str, float]:
+    """`parameters`, `flops` (multiply-adds); with `convert` or a limit `int8_kb`, and where a file was made `latency_ms`, too.
 
-    Neither depends on what the weights are, so an untrained model, calibrated on noise, tells both.
+    Neither depends on what the weights are, so an untrained model, calibrated on noise, tells all.
+
+    Args:
+        model: with all its arguments, see `core.model_arguments.settle_model`.
+        image_shape: height, width, channels.
+        classes: their number.
+        convert: whether size and latency (median of 20, one thread) are those of a real int8 file.
+        limit_kb: what the size is held against: estimated, and by a real file where that is within 15 % of it. 0: none.
     """
     built = classifier.build(model, image_shape, classes)
     described = classifier.describe(built)
     found: dict[str, float] = {"parameters": described.parameters, "flops": described.macs}
-    if convert:
+    if limit_kb:
+        found["int8_kb"] = estimates.tflite_bytes(built)[1] / 1024
+    if convert or (limit_kb and abs(found["int8_kb"] - limit_kb) < CLEAR * limit_kb):
         content = _int8(built, image_shape)
         found |= {"int8_kb": len(content) / 1024, "latency_ms": _latency(content)}
     return found

@@ -10,7 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+from keras_imgcls.core import model_arguments
+
 GROWTH = 1.5  # a worker that has come to this multiple of its memory after the first trial is replaced
+ARCHITECTURE = ("model", "image_size", *model_arguments.FLAGS)
 ROOT = Path(__file__).parents[2]
 
 
@@ -59,7 +62,7 @@ class LocalExecutor:
 
     def run(self, job: dict[str, Any], answer: Callable[[int, dict[str, float]], int] | None = None) -> dict[str, Any]:
         """As `Executor.run`."""
-        architecture = f"{job['flags']['model']} {job['flags']['image_size']}"
+        architecture = " ".join(str(job["flags"].get(name)) for name in ARCHITECTURE)
         if job["job"] == "train" and self._architecture and architecture != self._architecture:
             self.close()
         process = self._process or self._start()

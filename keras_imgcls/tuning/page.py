@@ -1,188 +1,148 @@
-"""`search.html`: one file that needs no network: parallel coordinates, importance, slices, the Pareto front, the table."""
+"""`search.html`, which needs no network: curves, parallel coordinates, importance, slices, the Pareto front, the table."""
 
-import html
 from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
 import numpy as np
 
-from keras_imgcls.tuning.importance import LEAST_TRIALS, importance, place
+from keras_imgcls.core.console import duration
+from keras_imgcls.tuning import charts
+from keras_imgcls.tuning.charts import Mark, escape
+from keras_imgcls.tuning.importance import LEAST_TRIALS, importance
 from keras_imgcls.tuning.journal import Record
-from keras_imgcls.tuning.plan import Plan
-from keras_imgcls.tuning.space import Parameter, rounded
-
-WIDTH, HEIGHT, MARGIN = 900, 300, 60
-SMALL = (280, 180)
-LOW, HIGH = np.array([68, 110, 180]), np.array([232, 120, 30])  # colours of the worst and of the best score
+from keras_imgcls.tuning.plan import BY_RUNGS, Plan
+from keras_imgcls.tuning.space import rounded
 
 
 def render(ready: Plan, records: Sequence[Record], rows: Sequence[dict[str, Any]]) -> str:
     """The page, as HTML."""
     scored = [record for record in records if record.epochs and record.status != "failed"]
-    scores = [record.best(ready.objective.metric, ready.objective.largest) for record in scored]
-    signed = [ready.objective.sign(score) for score in scores]
-    colours = [_colour(rank) for rank in _ranks(signed)]
-    failed = sum(record.status == "failed" for record in records)
-    parts = [f"<h1>Search by {ready.config.tuner}: {len(records)} trials, {failed} failed</h1>"]
+    parts = [_head(ready, records, rows)]
     if scored:
-        best = scored[int(np.argmax(signed))]
-        values = ", ".join(f"{name}={value}" for name, value in ready.space.shown(best.values).items())
-        parts.append(
-            f"<p>Best {ready.objective.name}: <b>{scores[scored.index(best)]:.4f}</b>, trial {best.name}: {_escape(values)}</p>"
-        )
-        parts.append(
-            "<p>From blue, the worst, to orange, the best. Trials that paused early had fewer epochs to show what they can.</p>"
-        )
-        parts += ["<h2>All trials</h2>", _parallel(ready, scored, scores, colours)]
-        parts += ["<h2>Importance</h2>", _importance(ready, scored, signed)]
-        parts += ["<h2>Each flag</h2>", *(_slice(p, ready, scored, scores, colours) for p in ready.space.parameters)]
-        for cost in ready.objective.costs:
-            parts += [
-                f"<h2>{_escape(ready.objective.name)} against {cost}</h2>",
-                _front(cost, ready, scored, scores, rows),
-            ]
-    parts += ["<h2>Table</h2>", _table(rows)]
+        marks = _marks(ready, scored)
+        metric = ready.objective.name
+        parts.append(_best(ready, marks))
+        parts += [_section(f"{metric} by epoch", _rule(ready), charts.curves(marks, metric, ready.base.epochs))]
+        parts += [_section("All trials", "", charts.parallel(marks, ready.space.parameters, metric))]
+        parts += [_section("Importance", *_importance(ready, scored, marks))]
+        slices = "".join(charts.slice_of(parameter, marks) for parameter in ready.space.parameters)
+        parts += [_section("Each flag", "", slices)]
+        parts += [
+            _section(f"{metric} against {cost}", "Orange: no other trial is better in everything.", chart)
+            for cost, chart in ((cost, _front(cost, scored, marks, rows)) for cost in ready.objective.costs)
+        ]
+    parts += [_section("Table", "A click on a heading sorts by it.", _table(rows, ready))]
     frame = resources.files("keras_imgcls.tuning").joinpath("page.html").read_text(encoding="utf-8")
     return frame.replace("<!-- content -->", "\n".join(parts))
 
 
-def _parallel(ready: Plan, records: Sequence[Record], scores: Sequence[float], colours: Sequence[str]) -> str:
-    """A vertical axis for each parameter and one for the score, a line a trial."""
-    axes = [*ready.space.parameters, None]
-    xs = np.linspace(MARGIN, WIDTH - MARGIN, len(axes))
-    low, high = min(scores), max(scores)
-    lines = []
-    for record, score, colour in sorted(
-        zip(records, scores, colours, strict=True), key=lambda one: ready.objective.sign(one[1])
-    ):
-        places = [place(p, record.values.get(p.key)) for p in ready.space.parameters]
-        places.append((score - low) / ((high - low) or 1))
-        points = " ".join(f"{x:.1f},{_y(at):.1f}" for x, at in zip(xs, places, strict=True))
-        lines.append(f'<polyline points="{points}" stroke="{colour}" {_title(record, score, ready)}</polyline>')
-    drawn = [_axis(x, p, (low, high), ready.objective.name) for x, p in zip(xs, axes, strict=True)]
-    return _svg(WIDTH, HEIGHT + 2 * MARGIN, [*lines, *drawn])
-
-
-def _axis(x: float, parameter: Parameter | None, scores: tuple[float, float], metric: str) -> str:
-    name = parameter.key if parameter else metric
-    if parameter and parameter.kind == "choice":
-        ticks = [(place(parameter, value), str(value)) for value in parameter.values]
-    else:
-        ends = (parameter.low, parameter.high) if parameter else scores
-        ticks = [(0, f"{ends[0]:.4g}"), (1, f"{ends[1]:.4g}")]
-    text = "".join(
-        f'<text x="{x + 4:.1f}" y="{_y(at) + 4:.1f}" class="tick">{_escape(_short(label))}</text>'
-        for at, label in ticks
+def _head(ready: Plan, records: Sequence[Record], rows: Sequence[dict[str, Any]]) -> str:
+    counts = {status: sum(row["status"] == status for row in rows) for status in dict.fromkeys(_STATUS)}
+    told = ", ".join(f"{count} {_STATUS[status]}" for status, count in counts.items() if count)
+    seconds = duration(sum(record.seconds for record in records))
+    return (
+        f"<h1>Search of {escape(ready.base.dataset or ready.base.data_dir)} by {ready.config.tuner}</h1>"
+        f"<p>{len(records)} trials{told and ': '}{told}; {seconds} of training steps in all. "
+        f"In all trials: {escape(ready.shared())}.</p>"
     )
-    line = f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{_y(0):.1f}" y2="{_y(1):.1f}" class="axis"/>'
-    return f'{line}{text}<text x="{x:.1f}" y="{MARGIN / 2}" class="name">{_escape(_short(name))}</text>'
 
 
-def _importance(ready: Plan, records: Sequence[Record], signed: Sequence[float]) -> str:
-    shares = importance(ready, records, signed)
+_STATUS = {
+    "ended": "trained to the last epoch",
+    "paused": "paused on the way",
+    "stopped": "stopped on the way",
+    "running": "in training",
+    "waiting": "interrupted",
+    "failed": "failed",
+}
+
+
+def _best(ready: Plan, marks: Sequence[Mark]) -> str:
+    best = max(marks, key=lambda mark: mark.rank)
+    flags = "".join(
+        f"<code>--{name}={escape(str(value))}</code> " for name, value in ready.space.shown(best.values).items()
+    )
+    return (
+        f'<p class="best">Best {ready.objective.name} of the validation images: <b>{best.score:.4f}</b>, '
+        f"trial {best.name}, epoch {_epoch_of(best)}<br>{flags}</p>"
+        "<p>Colours go by rank, from blue, the worst trial, to orange, the best; the larger or thicker, the more epochs it was "
+        "given. Point at a trial to see it everywhere.</p>"
+    )
+
+
+def _epoch_of(mark: Mark) -> int:
+    return next(epoch for epoch, score in mark.scores.items() if score == mark.score)
+
+
+def _rule(ready: Plan) -> str:
+    if ready.config.tuner in BY_RUNGS:
+        return (
+            "A trial pauses at a rung; only a third of them goes on, so that most had few epochs to show what they can, "
+            "and one that learns slowly may be among those that were left."
+        )
+    return ""
+
+
+def _marks(ready: Plan, scored: Sequence[Record]) -> list[Mark]:
+    metric, largest = ready.objective.metric, ready.objective.largest
+    scores = [record.best(metric, largest) for record in scored]
+    # Colours by rank, which one hopeless trial doesn't flatten.
+    ranks = np.argsort(np.argsort([ready.objective.sign(score) for score in scores])) / max(len(scores) - 1, 1)
+    found = []
+    for record, score, rank in zip(scored, scores, ranks, strict=True):
+        values = ", ".join(f"{name}={value}" for name, value in ready.space.shown(record.values).items())
+        told = f"trial {record.name}, {max(record.epochs)} epochs: {score:.4f}\n{values}"
+        by_epoch = {epoch: row[metric] for epoch, row in record.epochs.items() if metric in row}
+        share = max(record.epochs) / max(max(one.epochs) for one in scored)
+        found.append(Mark(record.name, record.values, by_epoch, score, float(rank), share, told))
+    return found
+
+
+def _importance(ready: Plan, scored: Sequence[Record], marks: Sequence[Mark]) -> tuple[str, str]:
+    shares = importance(ready, scored, [ready.objective.sign(mark.score) for mark in marks])
     if not shares:
-        return f"<p>Fewer than {LEAST_TRIALS} trials have a score: too few to tell.</p>"
-    bars = []
-    for index, (key, share) in enumerate(sorted(shares.items(), key=lambda item: -item[1])):
-        y = 10 + 26 * index
-        bars.append(f'<text x="0" y="{y + 14}" class="tick">{_escape(key)}</text>')
-        bars.append(f'<rect x="260" y="{y}" width="{500 * share:.1f}" height="18" fill="{_colour(1)}"/>')
-        bars.append(f'<text x="{268 + 500 * share:.1f}" y="{y + 14}" class="tick">{share:.0%}</text>')
-    note = "<p>Shares of what a random forest over these trials explains; associations, not effects.</p>"
-    return note + _svg(WIDTH, 20 + 26 * len(shares), bars)
+        return f"Fewer than {LEAST_TRIALS} trials have a score: too few to tell.", ""
+    note = (
+        f"Shares of what a random forest over these {len(marks)} trials explains: associations, not effects, and from few "
+        "trials hardly more than a hint. What the number of epochs explains is left out."
+    )
+    return note, charts.bars(shares)
 
 
-def _slice(
-    parameter: Parameter, ready: Plan, records: Sequence[Record], scores: Sequence[float], colours: Sequence[str]
-) -> str:
-    """The score against one parameter."""
-    points = [
-        (place(parameter, record.values[parameter.key]), score, colour, record)
-        for record, score, colour in zip(records, scores, colours, strict=True)
-        if parameter.key in record.values
-    ]
-    ends = [str(v) for v in parameter.values] or [f"{parameter.low:g}", f"{parameter.high:g}"]
-    return _scatter(points, parameter.key, (ends[0], ends[-1]), scores, ready)
-
-
-def _front(
-    cost: str, ready: Plan, records: Sequence[Record], scores: Sequence[float], rows: Sequence[dict[str, Any]]
-) -> str:
+def _front(cost: str, scored: Sequence[Record], marks: Sequence[Mark], rows: Sequence[dict[str, Any]]) -> str:
     """The score against a cost; trials that none beats in everything stand out."""
     on_front = {row["trial"] for row in rows if row["pareto"]}
-    costs = [next(iter(record.epochs.values()))[cost] for record in records]
+    costs = [next(iter(record.epochs.values()))[cost] for record in scored]
     low, span = min(costs), (max(costs) - min(costs)) or 1
     points = [
-        ((value - low) / span, score, _colour(record.name in on_front), record)
-        for value, score, record in zip(costs, scores, records, strict=True)
+        ((value - low) / span, mark, charts.colour(mark.name in on_front))
+        for value, mark in zip(costs, marks, strict=True)
     ]
-    return _scatter(points, cost, (f"{low:,.4g}", f"{low + span:,.4g}"), scores, ready, (WIDTH - 200, 320))
+    ticks = [(0.0, f"{low:,.4g}"), (1.0, f"{low + span:,.4g}")]
+    return charts.scatter(points, cost, ticks, [mark.score for mark in marks], (700, 320))
 
 
-def _scatter(
-    points: list[tuple], name: str, ends: tuple[str, str], scores: Sequence[float], ready: Plan, size=SMALL
-) -> str:
-    width, height = size
-    low, span = min(scores), (max(scores) - min(scores)) or 1
-    drawn = [f'<rect x="50" y="20" width="{width - 70}" height="{height - 60}" class="frame"/>']
-    for at, score, colour, record in points:
-        x, y = 55 + (width - 80) * at, height - 45 - (height - 70) * (score - low) / span
-        drawn.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}" {_title(record, score, ready)}</circle>')
-    label = f'<text x="{width / 2}" y="{height - 4}" class="name">{_escape(_short(name, 40))}</text>'
-    ticks = (
-        f'<text x="50" y="{height - 24}" class="tick">{_escape(_short(ends[0]))}</text>'
-        f'<text x="{width - 20}" y="{height - 24}" class="tick" text-anchor="end">{_escape(_short(ends[1]))}</text>'
-        f'<text x="46" y="{height - 42}" class="tick" text-anchor="end">{low:.3g}</text>'
-        f'<text x="46" y="30" class="tick" text-anchor="end">{low + span:.3g}</text>'
-    )
-    return _svg(width, height, [*drawn, label, ticks])
-
-
-def _table(rows: Sequence[dict[str, Any]]) -> str:
+def _table(rows: Sequence[dict[str, Any]], ready: Plan) -> str:
+    """All trials, the best first, those without a score last."""
     if not rows:
         return "<p>No trial yet.</p>"
-    head = "".join(f"<th>{_escape(name)}</th>" for name in rows[0])
+    metric, sign = ready.objective.name, ready.objective.sign
+    ordered = sorted(rows, key=lambda row: (row[metric] is None, -sign(row[metric] or 0.0)))
+    head = "".join(f"<th>{escape(name)}</th>" for name in rows[0])
     body = "".join(
-        f'<tr data-trial="{row["trial"]}">'
-        + "".join(f"<td>{_escape(_cell(value))}</td>" for value in row.values())
-        + "</tr>"
-        for row in rows
+        f'<tr data-trial="{row["trial"]}">' + "".join(_cell(value) for value in row.values()) + "</tr>"
+        for row in ordered
     )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _cell(value: Any) -> str:
-    return "" if value is None else str(rounded(value))
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return f"<td{' class=number' * number}>{escape('' if value is None else str(rounded(value)))}</td>"
 
 
-def _title(record: Record, score: float, ready: Plan) -> str:
-    """The end of an opening tag: whose mark it is, and what is told of it under the pointer."""
-    values = ", ".join(f"{name}={value}" for name, value in ready.space.shown(record.values).items())
-    told = f"trial {record.name}, {max(record.epochs)} epochs: {score:.4f}\n{values}"
-    return f'class="trial" data-trial="{record.name}"><title>{_escape(told)}</title>'
-
-
-def _svg(width: float, height: float, parts: Sequence[str]) -> str:
-    return f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}">{"".join(parts)}</svg>'
-
-
-def _y(at: float) -> float:
-    return MARGIN + HEIGHT * (1 - at)
-
-
-def _ranks(signed: Sequence[float]) -> np.ndarray:
-    """0 for the worst to 1 for the best: colours by rank, which one hopeless trial doesn't flatten."""
-    return np.argsort(np.argsort(signed)) / max(len(signed) - 1, 1)
-
-
-def _colour(share: float) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*np.round(LOW + (HIGH - LOW) * float(share)).astype(int))
-
-
-def _short(text: str, most: int = 22) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"
-
-
-def _escape(text: str) -> str:
-    return html.escape(text)
+def _section(title: str, note: str, content: str) -> str:
+    note = f"<p>{escape(note)}</p>" if note else ""
+    title = title.replace("_", " ")
+    return f'<h2>{escape(title[0].upper() + title[1:])}</h2>{note}<div class="wide">{content}</div>'

@@ -40,6 +40,18 @@ class Plan:
         changes = {name: flags[name] for name in SETTLED if name not in searched}
         return dataclasses.replace(self, base=config_module.replace(self.base, **changes))
 
+    def shared(self) -> str:
+        """What trials have in common, in a line: nothing that is searched."""
+        told = {
+            "model": self.base.model,
+            "image_size": f"{self.base.image_size} px",
+            "batch_size": f"batches of {self.base.batch_size}",
+            "mixed_precision": self.base.mixed_precision,
+            "epochs": f"{self.base.epochs} epochs at most",
+        }
+        searched = {parameter.name for parameter in self.space.parameters}
+        return ", ".join(text for name, text in told.items() if name not in searched)
+
     def example(self) -> TrainConfig:
         """The flags of a trial: the first value of each choice, the lower end of each range."""
         first = {p.key: (p.values or (p.low,))[0] for p in self.space.parameters if not p.condition}
@@ -47,13 +59,14 @@ class Plan:
 
     @property
     def converts(self) -> bool:
-        """Whether each model's int8 file has to be made to know its cost."""
-        return bool(self.config.max_tflite_kb) or bool({"int8_kb", "latency_ms"} & set(self.objective.costs))
+        """Whether each model's int8 file has to be made to know its cost; for a limit alone an estimate mostly does."""
+        return bool({"int8_kb", "latency_ms"} & set(self.objective.costs))
 
     @property
     def needs_costs(self) -> bool:
         """Whether anything is asked of a model before it is trained."""
-        return self.converts or bool(self.objective.costs or self.config.max_params or self.config.max_flops)
+        limits = self.config.max_params, self.config.max_flops, self.config.max_tflite_kb
+        return bool(self.objective.costs) or any(limits)
 
     def rejection(self, costs: dict[str, float]) -> str:
         """Why a model of these costs isn't trained; empty where it is."""

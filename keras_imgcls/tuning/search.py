@@ -49,7 +49,12 @@ def search(
         stack.callback(board.close)
         trials = Trials(ready, classes, folder, board, deadline(config))
         workers = [(f"worker{index}", oracle, executor) for index, executor in enumerate(executors)]
-        work(trials, workers, serve and (lambda: serve(oracle, trials.stop)))
+        reporter = report.Reporter(folder, ready)
+        try:
+            work(trials, workers, serve and (lambda: serve(oracle, trials.stop)), reporter.look)
+        except KeyboardInterrupt:
+            reporter.write()
+            raise
         board.close()
         return _finish(ready, folder, first)
 
@@ -95,15 +100,20 @@ def settle(ready: Plan, folder: Folder, executor: Executor) -> tuple[Plan, int]:
         files.write_json(folder.settled, found)
     found = json.loads(folder.settled.read_text(encoding="utf-8"))
     settled = ready.settle(found["flags"])
-    base = settled.base
-    note(
-        f"All trials: {base.mixed_precision}, batches of {base.batch_size}, {base.image_size} px, {base.epochs} epochs at most."
-    )
+    note(f"All trials: {settled.shared()}.")
     return settled, found["classes"]
 
 
-def work(trials: Trials, workers: Sequence[tuple[str, Any, Executor]], serve: Callable[[], None] | None = None) -> None:
-    """Lets each worker (its name, its oracle, its executor) train trials, all at once, until there are no more."""
+def work(
+    trials: Trials,
+    workers: Sequence[tuple[str, Any, Executor]],
+    serve: Callable[[], None] | None = None,
+    look: Callable[[], None] | None = None,
+) -> None:
+    """Lets each worker (its name, its oracle, its executor) train trials, all at once, until there are no more.
+
+    Meanwhile this thread serves others by `serve`, and looks at the search by `look` several times a second.
+    """
     errors: list[BaseException] = []
 
     def one(name: str, oracle: Any, executor: Executor) -> None:
@@ -121,6 +131,8 @@ def work(trials: Trials, workers: Sequence[tuple[str, Any, Executor]], serve: Ca
             serve()
         while any(thread.is_alive() for thread in threads):
             time.sleep(0.05)
+            if look:
+                look()
     finally:
         trials.stop.set()
     if errors:

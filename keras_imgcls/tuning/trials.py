@@ -9,6 +9,7 @@ from typing import Any
 from keras_imgcls.core import config as config_module
 from keras_imgcls.core import files
 from keras_imgcls.core.config import TrainConfig
+from keras_imgcls.core.model_arguments import settle_model
 from keras_imgcls.tuning.board import Board
 from keras_imgcls.tuning.executor import Executor, TrialFailed
 from keras_imgcls.tuning.folder import Folder
@@ -24,6 +25,7 @@ class Trials:
         self.plan, self.classes, self.folder, self.board, self.deadline = plan, classes, folder, board, deadline
         self.stop = threading.Event()
         self.failed = self.ended = 0
+        self._known_costs: dict[tuple, dict[str, float]] = {}
 
     @property
     def over(self) -> bool:
@@ -73,8 +75,12 @@ class Trials:
     def _costs(self, config: TrainConfig, name: str, executor: Executor) -> dict[str, float]:
         if not self.plan.needs_costs:
             return {}
-        job = self.job("cost", name, config) | {"classes": self.classes, "convert": self.plan.converts}
-        costs = executor.run(job)
+        architecture = settle_model(config).model, config.image_size, config.channels
+        if architecture not in self._known_costs:  # one latency for all trials of an architecture, too
+            more = {"convert": self.plan.converts, "limit_kb": self.plan.config.max_tflite_kb}
+            job = self.job("cost", name, config) | {"classes": self.classes, **more}
+            self._known_costs[architecture] = executor.run(job)
+        costs = self._known_costs[architecture]
         rejection = self.plan.rejection(costs)
         if rejection:
             raise TrialFailed(rejection)
@@ -141,8 +147,9 @@ class _Leg:
         answer = self.oracle.update_trial(self.trial.trial_id, {**finite, **self.costs}, step=epoch)
         self.trial.hyperparameters, self.reported = answer.hyperparameters, epoch
         self.hopeless = answer.status == "STOPPED"
-        self.trials.board.epoch(self.name, epoch, means[metric])
-        if self.trials.over or self.hopeless:
+        aim = answer.hyperparameters.values.get(f"{OWN}epochs", self.until)
+        stops = self.trials.over or self.hopeless
+        self.trials.board.epoch(self.name, epoch, means[metric], goes_on=not stops and epoch < aim)
+        if stops:
             return 0
-        # With several executions, the others have yet to follow to a later rung.
-        return self.until if self.executions > 1 else answer.hyperparameters.values.get(f"{OWN}epochs", self.until)
+        return self.until if self.executions > 1 else aim  # the other executions have yet to follow to a later rung

@@ -7,6 +7,7 @@ go to the log file of the job. Where the search ends, however it ends, standard 
 """
 
 import contextlib
+import dataclasses
 import json
 import os
 import queue
@@ -15,12 +16,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from keras_imgcls.core import config as config_module
 from keras_imgcls.core import lock
-from keras_imgcls.core.config import TrainConfig
+from keras_imgcls.core.config import DataOptions, TrainConfig
 from keras_imgcls.core.errors import UserError
 from keras_imgcls.core.run import Run
 
@@ -81,29 +83,27 @@ def reason_of(error: Exception) -> str:
 
 def settle(_: Channel, job: dict[str, Any]) -> dict[str, Any]:
     """What `auto` chooses for the flags of the job, and what a trial's cost depends on."""
-    import dataclasses
-
     from keras_imgcls.core.plugins import load_plugins
     from keras_imgcls.experiment import prepare
 
     config = _config(job)
     load_plugins(config.plugin)
-    ready = prepare.prepare(config)
+    ready = prepare.prepare(config, load=load_data)
     manifest = ready.samples.manifest
     counts = {split: len(manifest.ids(split)) for split in ("train", "validation", "test")}
     return {"flags": dataclasses.asdict(ready.config), "classes": len(manifest.class_names), "images": counts}
 
 
 def cost(_: Channel, job: dict[str, Any]) -> dict[str, float]:
-    """Parameters, multiply-adds and, where asked for, size and latency of the int8 file of a model that is not trained."""
+    """Parameters, multiply-adds, size of the int8 file and, where asked for, its latency, of a model that is not trained."""
+    from keras_imgcls.core.model_arguments import settle_model
     from keras_imgcls.core.plugins import load_plugins
     from keras_imgcls.tuning import costs
 
     config = _config(job)
     load_plugins(config.plugin)
-    return costs.of(
-        config.model, (config.image_size, config.image_size, config.channels), job["classes"], job["convert"]
-    )
+    shape = (config.image_size, config.image_size, config.channels)
+    return costs.of(settle_model(config).model, shape, job["classes"], job["convert"], job["limit_kb"])
 
 
 def train(channel: Channel, job: dict[str, Any]) -> dict[str, Any]:
@@ -120,8 +120,21 @@ def train(channel: Channel, job: dict[str, Any]) -> dict[str, Any]:
     _wait_for(run)
     pause = pausing(run, job["until"], job["known"], channel)
     with contextlib.suppress(Paused):
-        experiment.train(config, callbacks=[pause])
+        experiment.train(config, callbacks=[pause], load=load_data)
     return {"epoch": pause.reported}
+
+
+def load_data(config: DataOptions, seed: int) -> Any:
+    """The data of a trial; that of the last one, where it is the same, is not read again."""
+    names = [field.name for field in dataclasses.fields(DataOptions)]
+    return _load(DataOptions(**{name: getattr(config, name) for name in names}), seed)
+
+
+@lru_cache(maxsize=1)
+def _load(options: DataOptions, seed: int) -> Any:
+    from keras_imgcls.experiment import prepare
+
+    return prepare.load_data(options, seed)
 
 
 def _wait_for(run: Run) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from keras_imgcls.core.config import TrainConfig
 from keras_imgcls.tuning import grammar, objective, oracles
+from keras_imgcls.tuning.asha import rungs
 from keras_imgcls.tuning.journal import records
 from keras_imgcls.tuning.objective import fronts
 
@@ -77,6 +78,12 @@ def test_asha_trains_few_to_the_end_and_the_best_among_them(tmp_path):
     assert sum(lengths) < 9 * EPOCHS / 2
     whole = max(found, key=lambda record: curve(record.values, EPOCHS))
     assert max(whole.epochs) == EPOCHS
+
+
+def test_rungs_are_three_times_apart():
+    assert [rungs(epochs) for epochs in (1, 2, 4, 12, 20, 27, 200)] == [
+        [1], [2], [1, 4], [1, 4, 12], [2, 6, 20], [1, 3, 9, 27], [7, 22, 66, 200],
+    ]  # fmt: skip
 
 
 def test_asha_reports_every_epoch_once(tmp_path):

@@ -62,12 +62,21 @@ def test_contradictions_are_named(changes, message):
 
 def test_models_above_a_limit_are_rejected():
     found = planned(max_params=1000, max_tflite_kb=50.0)
-    assert found.needs_costs and found.converts
+    assert found.needs_costs and not found.converts  # an estimate will mostly do
+    assert planned(objective="accuracy, int8_kb").converts
     costs = {"parameters": 999, "flops": 10, "int8_kb": 49.0}
     assert found.rejection(costs) == ""
     assert found.rejection(costs | {"parameters": 1001}) == "rejected: 1,001 parameters, above --max_params=1000"
     assert found.rejection(costs | {"int8_kb": 51.0}) == "rejected: 51 KiB as int8, above --max_tflite_kb=50"
     assert not planned(max_flops=5).converts
+
+
+def test_what_is_told_of_all_trials_is_not_searched():
+    settled = {"batch_size": 64, "mixed_precision": "float32", "image_size": 8}
+    one = planned(model="plain_cnn", max_epochs=7).settle(vars(BASE) | settled)
+    assert one.shared() == "plain_cnn, 8 px, batches of 64, float32, 7 epochs at most"
+    other = planned(search="batch_size=choice(16, 32); model=choice(resnet20, plain_cnn)").settle(vars(BASE) | settled)
+    assert other.shared() == "8 px, float32, 20 epochs at most"
 
 
 def test_differences_of_a_resume():

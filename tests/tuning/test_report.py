@@ -1,6 +1,7 @@
 """Tables, pages and the live board, from made-up records."""
 
 import csv
+import dataclasses
 import io
 
 import pytest
@@ -51,10 +52,33 @@ def test_files(tmp_path):
     assert [row["momentum"] for row in rows] == ["0.7", "", "0.7", ""]
     assert [row["pareto"] for row in rows] == ["True", "True", "False", "True"]
     page = folder.page.read_text(encoding="utf-8")
-    assert page.count("<polyline") == 3
+    assert page.count("<polyline") == 6  # three trials have a score: a curve and a line through the axes each
+    assert (
+        page.index('<tr data-trial="0001"') < page.index('<tr data-trial="0003"') < page.index('<tr data-trial="0000"')
+    )
     assert "&lt;nan&gt; &amp; more" in page and "<nan>" not in page
     assert "src=" not in page and "http" not in page
     assert {path.parent.name for path in folder.tensorboard.glob("*/events.*")} == {"0000", "0001", "0002", "0003"}
+
+
+def test_a_trial_that_was_left_before_its_last_epoch_says_so():
+    planned = ready()
+    whole = Record("0004", {"learning_rate": 0.1}, {epoch: {"val_accuracy": 0.5} for epoch in range(1, 21)}, "ended")
+    assert [report.status(one, planned) for one in (*RECORDS[:3], whole)] == ["paused", "paused", "failed", "ended"]
+    assert report.status(RECORDS[0], plan.make(dataclasses.replace(planned.config, tuner="random"))) == "stopped"
+
+
+def test_the_reporter_writes_when_a_minute_is_over(tmp_path, monkeypatch):
+    folder = Folder(tmp_path)
+    reporter = report.Reporter(folder, ready())
+    reporter.look()
+    assert not folder.page.exists()
+    reporter._next = 0
+    reporter.look()
+    assert "No trial yet" in folder.page.read_text(encoding="utf-8")
+    folder.page.unlink()
+    reporter.look()
+    assert not folder.page.exists()
 
 
 def test_importance_finds_what_decides():
@@ -79,9 +103,23 @@ def test_the_board_prints_plain_lines_when_piped_and_redraws_on_a_terminal():
     assert "1 of 2 trials  ETA" in terminal.getvalue()
 
 
+def test_progress_is_told_now_and_then_when_piped(monkeypatch):
+    monkeypatch.setattr("keras_imgcls.tuning.board.PIPED_SECONDS", 0)
+    stream = io.StringIO()
+    board = Board(ready().objective, 3, 1, (), stream)
+    board.began("0001", {"learning_rate": 0.1})
+    board.epoch("0001", 1, 0.6, goes_on=True)
+    board.epoch("0001", 2, 0.7, goes_on=False)  # its line comes when it ends: not twice
+    board.ended("0001", "")
+    _, on_its_way, ended, progress = stream.getvalue().splitlines()
+    assert on_its_way.split() == ["0001", "1", "0.6000", "0.6000", "…", "0", "of", "3", "trials"]
+    assert ended.split() == ["0001", "2", "0.7000", "0.7000", "learning_rate=0.1"]
+    assert progress.startswith("1 of 3 trials  ETA")
+
+
 def show(board):
     board.began("0001", {"learning_rate": 0.1})
-    board.epoch("0001", 1, 0.7)
+    board.epoch("0001", 1, 0.7, goes_on=False)
     board.ended("0001", "")
     board.began("0002", {"learning_rate": 0.2})
     board.ended("0002", "nan")
