@@ -4,6 +4,7 @@ import importlib
 from pathlib import Path
 from types import ModuleType
 
+import keras
 import tensorflow as tf
 
 from keras_imgcls.core import files
@@ -14,6 +15,34 @@ from keras_imgcls.inference import serving
 from keras_imgcls.inference.exported import LABELS, SERVING, labels_text, serving_text
 
 OPSET = 17  # LayerNormalization is an operation from here on; onnxruntime has read it since 1.12
+
+
+class GroupedConvolution(keras.layers.Conv2D):
+    """A convolution in groups as one plain operation: to be converted, for TensorFlow can't run it so on the CPU.
+
+    Keras has XLA compile it there, and tf2onnx doesn't look into what is compiled.
+    """
+
+    def convolution_op(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        """As that of Keras."""
+        return tf.nn.conv2d(inputs, kernel, self.strides, self.padding.upper(), dilations=self.dilation_rate)
+
+
+def convertible(model: keras.Model) -> keras.Model:
+    """`model`, or where it has convolutions in groups a copy of it, with its weights, that tf2onnx can read."""
+
+    def grouped(layer: keras.Layer) -> bool:
+        return type(layer) is keras.layers.Conv2D and layer.groups > 1
+
+    def clone(layer: keras.Layer) -> keras.Layer:
+        kind = GroupedConvolution if grouped(layer) else type(layer)
+        return kind.from_config(layer.get_config())
+
+    if not any(map(grouped, model.layers)):
+        return model
+    copy = keras.models.clone_model(model, clone_function=clone)
+    copy.set_weights(model.get_weights())
+    return copy
 
 
 def require_converter() -> ModuleType:
@@ -37,10 +66,11 @@ def write(trained: Trained, path: Path) -> None:
         UserError: tf2onnx isn't there, or the network has an operation that it doesn't know.
     """
     converter, predictor = require_converter(), trained.predictor
+    network = convertible(predictor.model)
     signature = [tf.TensorSpec((None, *predictor.image_shape), tf.uint8, name="image")]
 
     def answer(image: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"probabilities": serving.answer(predictor.model, image, predictor.temperature)[1]}
+        return {"probabilities": serving.answer(network, image, predictor.temperature)[1]}
 
     function = tf.function(answer, input_signature=signature, autograph=False)
     try:

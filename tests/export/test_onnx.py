@@ -5,6 +5,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_imgcls.core.errors import UserError
 from keras_imgcls.export import onnx
@@ -46,12 +47,27 @@ def test_the_file_knows_all_that_the_run_knew(path, predictor):
     np.testing.assert_allclose(loaded.predict(images), predictor.predict(images), atol=1e-5)
 
 
-def test_an_operation_that_onnx_lacks_is_said(tmp_path):
-    """A grouped convolution is compiled by XLA in Keras, and tf2onnx doesn't look into it."""
+@pytest.mark.parametrize("strides, dilation, padding", [(1, 1, "same"), (2, 1, "valid"), (1, 2, "same")])
+def test_convolutions_in_groups(tmp_path, strides, dilation, padding):
+    """Keras has XLA compile them, and tf2onnx doesn't look into that."""
+    keras.utils.set_random_seed(1)
     image = keras.Input((8, 8, 4), name="image")
-    grouped = keras.layers.Conv2D(4, 3, groups=2)(image)
-    model = keras.Model(image, keras.layers.Dense(2)(keras.layers.Flatten()(grouped)))
-    with pytest.raises(UserError, match="The model can't be converted to ONNX: .*StatefulPartitionedCall"):
+    x = keras.layers.Rescaling(1 / 127.5, -1)(image)
+    x = keras.layers.Conv2D(6, 3, strides, padding, dilation_rate=dilation, groups=2, activation="relu")(x)
+    model = keras.Model(image, keras.layers.Dense(3)(keras.layers.Flatten()(x)))
+    grouped = Predictor(model, ("a", "b", "c"))
+    onnx.write(Trained(None, grouped), tmp_path / "model.onnx")
+    images = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 4), np.uint8)
+    answers = load_exported(tmp_path / "model.onnx").predict(images)
+    np.testing.assert_allclose(answers, grouped.predict(images), atol=1e-5)
+    assert np.ptp(answers, axis=0).min() > 0.1, "all images have the same answer: nothing would be caught"
+
+
+def test_an_operation_that_onnx_lacks_is_said(tmp_path):
+    image = keras.Input((8, 8, 4), name="image")
+    beta = keras.layers.Lambda(lambda x: tf.math.betainc(x / 256 + 0.1, x / 256 + 0.1, x / 256))(image)
+    model = keras.Model(image, keras.layers.Dense(2)(keras.layers.Flatten()(beta)))
+    with pytest.raises(UserError, match="The model can't be converted to ONNX: .*Betainc"):
         onnx.write(Trained(None, Predictor(model, ("a", "b"))), tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
 
