@@ -32,13 +32,14 @@ def text(run: Run, parity: dict[str, Any], intended_use: str = "") -> str:
         f"Model card: {_plain(run.config.model)}": _what(run),
         "Intended use": _plain(intended_use) or f"{UNKNOWN} (`bin/export --intended_use=…`)",
         "Limits": _limits(run),
-        "Data": _data(run, samples),
+        "Data": _data(run, samples, parity),
         "Accuracy": _accuracy(run),
         "Training": _training(run),
         "Exports": _exports(parity),
+        "Quantization": _quantization(parity),
     }
     title, *others = sections.items()
-    parts = [f"# {title[0]}\n\n{title[1]}", *(f"## {name}\n\n{content}" for name, content in others)]
+    parts = [f"# {title[0]}\n\n{title[1]}", *(f"## {name}\n\n{content}" for name, content in others if content)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -79,12 +80,13 @@ def _weakest_class(run: Run) -> str:
     return f"Lowest recall on the test split: {float(worst['recall']):.1%} of {of}."
 
 
-def _data(run: Run, samples: Sequence[dict[str, str]]) -> str:
+def _data(run: Run, samples: Sequence[dict[str, str]], parity: dict[str, Any]) -> str:
     config = run.config
     digest = f"`{files.digest(run.manifest)}`" if run.manifest.is_file() else UNKNOWN
     rows = [
         ("source", config.dataset or config.data_dir or UNKNOWN),
         ("SHA-256 of `manifest.csv` (sources, labels, splits)", digest),
+        ("SHA-256 of the images at the export", _code(parity.get("data_sha256"))),
         ("files left out because they can't be decoded", run.read_metrics().get("excluded", UNKNOWN)),
         ("licence, collection, consent", UNKNOWN),
     ]
@@ -153,6 +155,22 @@ def _exports(parity: dict[str, Any]) -> str:
         "times and operations, is in `parity.json`."
     )
     return f"{about}\n\n{_table(header, rows)}"
+
+
+def _quantization(parity: dict[str, Any]) -> str:
+    """What is int8, what stayed float, and why."""
+    statement = parity.get("statements", {}).get("tflite_int8")
+    if not statement:
+        return ""
+    return (
+        "In `model_int8.tflite` weights are int8, per channel, and activations int8 in the ranges that training images gave "
+        "them; pixels and probabilities are bytes. Layers stay float where the file without them loses too much on images "
+        f"that are not those of the table above. Here: {_plain(statement)}."
+    )
+
+
+def _code(text: str | None) -> str:
+    return f"`{text}`" if text else UNKNOWN
 
 
 def _samples(run: Run) -> list[dict[str, str]]:

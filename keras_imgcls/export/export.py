@@ -14,7 +14,7 @@ from keras_imgcls.core.run import Run
 from keras_imgcls.export import card, parity, web, web_runtime
 from keras_imgcls.export.formats import FORMATS, Format
 from keras_imgcls.export.parity import Limits, Parity
-from keras_imgcls.export.reference import Reference, reference
+from keras_imgcls.export.reference import Reference, contents_digest, reference
 from keras_imgcls.export.trained import Trained
 from keras_imgcls.inference.predictor import load_run
 
@@ -110,6 +110,7 @@ def _summary(trained: Trained, expected: Reference, config: ExportConfig, result
     return {
         "split": expected.split,
         "images": len(expected.images),
+        "data_sha256": contents_digest(trained.run, expected.data) if expected.data else None,
         "keras_accuracy": float(expected.right.mean()),
         "min_agreement": config.min_agreement,
         "min_agreement_int8": config.min_agreement_int8,

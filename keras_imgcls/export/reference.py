@@ -1,11 +1,14 @@
 """The reference: held-out images from their raw files, and what the Keras model itself says of them."""
 
+import csv
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import tensorflow as tf
 
+from keras_imgcls.core import files
 from keras_imgcls.core.run import Run
 from keras_imgcls.data.decode import decode_image, read_image, resize_image
 from keras_imgcls.data.samples import Samples
@@ -26,6 +29,7 @@ class Reference:
         probabilities: float64 of shape (n, k), by the plain Keras model on the CPU.
         truth: the class index of each.
         class_names: the names of the k classes.
+        data: the dataset that they are from.
     """
 
     split: str
@@ -34,6 +38,7 @@ class Reference:
     probabilities: np.ndarray
     truth: np.ndarray
     class_names: tuple[str, ...]
+    data: Samples | None = None
     _pixels: dict = field(default_factory=dict, repr=False)
 
     @property
@@ -75,7 +80,22 @@ def reference(
         keras_probabilities(predictor, images),
         data.manifest.classes()[chosen],
         predictor.class_names,
+        data,
     )
+
+
+def contents_digest(run: Run, data: Samples) -> str:
+    """SHA-256 of what lies in the images of a run, test images included, as they are now.
+
+    Of files it is that of the lines which `sha256sum` prints of them, in the order of `manifest.csv`; of arrays that of
+    their bytes.
+    """
+    if data.images is not None:
+        return hashlib.sha256(np.ascontiguousarray(data.images)).hexdigest()
+    with run.manifest.open(newline="", encoding="utf-8") as file:
+        sources = [row["source"] for row in csv.DictReader(file)]
+    lines = (f"{files.digest(data.root / source)}  {source}\n" for source in sources)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def encoded_image(data: Samples, row: int, channels: int) -> bytes:

@@ -1,5 +1,8 @@
 """What an export is held against: held-out images from raw files, and the Keras model itself."""
 
+import shutil
+import subprocess
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -68,6 +71,14 @@ def test_raw_files_resized_as_in_training_are_the_pixels_of_training(formats_run
     expected = room.reference(formats_run, load_run(formats_run.path), 100)
     np.testing.assert_array_equal(expected.pixels("crop", "bicubic"), expected.images)
     assert not np.array_equal(expected.pixels("squash", "bicubic"), expected.images)
+
+
+@pytest.mark.skipif(shutil.which("sha256sum") is None, reason="sha256sum is absent")
+def test_the_digest_of_the_images_is_what_sha256sum_says(formats_run):
+    data = room.reference(formats_run, load_run(formats_run.path), 1).data
+    command = f"cut -d, -f2 '{formats_run.manifest}' | tail -n +2 | xargs sha256sum | sha256sum"
+    said = subprocess.run(command, shell=True, cwd=data.root, capture_output=True, text=True, check=True).stdout
+    assert room.contents_digest(formats_run, data) == said.split()[0]
 
 
 @pytest.mark.parametrize("split", ["test", "validation", "train"])
