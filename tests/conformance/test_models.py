@@ -27,7 +27,8 @@ NARROW = {
     "mobilenet_v2": "mobilenet_v2(width=0.1, depth=0.3)",
     "mobilenet_v3_small": "mobilenet_v3_small(width=0.1)",
     "plain_cnn": "plain_cnn(width=4)",
-    **{f"resnet{depth}": f"resnet{depth}(width=4)" for depth in (20, 32, 44, 56, 110)},
+    **{f"resnet{depth}": f"resnet{depth}(width=4)" for depth in (20, 44, 56, 110)},
+    "resnet32": "resnet32(width=4, version=v2)",  # v1 is resnet20's
     "resnet50": "resnet50(width=4, depths=(1, 2, 1, 1))",
     "speednet93": "speednet93(widths=(8, 16, 12))",
     "speednet94": "speednet94(widths=(8, 16, 12))",

@@ -30,6 +30,31 @@ def test_a_shortcut_takes_every_second_pixel_and_pads_channels_with_zeros(size):
     np.testing.assert_array_equal(after, expected)
 
 
+def test_pre_activation_has_the_weights_of_the_reference():
+    """https://github.com/osmr/imgclsmob counts 272,282, 855,578 and 1,730,522 with two 1x1 shortcuts that are zeros here."""
+    for name, published in {"resnet20": 272_282, "resnet56": 855_578, "resnet110": 1_730_522}.items():
+        model = classifier.build(f"{name}(version=v2)", (32, 32, 3), 10)
+        assert classifier.describe(model).trainable_parameters == published - 16 * 32 - 32 * 64
+
+
+def test_pre_activation_leaves_the_way_of_shortcuts_clear():
+    """What a stage begins with is activated before it parts; from there on nothing but sums, up to the next stage."""
+    model = classifier.build("resnet20(width=3, version=v2)", (32, 32, 3), 10)
+    for layer in model.layers:
+        if layer.name.endswith("_conv2"):
+            layer.kernel.assign(np.zeros(layer.kernel.shape))
+    names = ("stem", "stage1", "stage2", "stage2_block0_relu0", "stage3_block2_add", "stage3")
+    outputs = keras.Model(model.input, [model.get_layer(name).output for name in names])
+    images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype("float32")
+    stem, stage1, stage2, activated, added, last = (keras.ops.convert_to_numpy(x) for x in outputs(images))
+    relu = lambda x: np.maximum(x, 0) / np.sqrt(1 + 1.001e-5)  # noqa: E731
+    np.testing.assert_allclose(stage1, relu(stem), rtol=1e-5)
+    np.testing.assert_allclose(activated, relu(stage1), rtol=1e-5)
+    np.testing.assert_array_equal(stage2[..., 1:4], activated[:, ::2, ::2])
+    np.testing.assert_allclose(last, relu(added), rtol=1e-5)
+    assert stem.min() < 0
+
+
 def test_a_strided_convolution_is_centred_on_the_pixels_that_the_shortcut_takes():
     model = classifier.build("resnet20(width=3)", (32, 32, 3), 10)
     images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype("float32")
