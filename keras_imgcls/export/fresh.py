@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 from tensorflow.lite.python import schema_py_generated as schema
 
+from keras_imgcls.core.children import ending
 from keras_imgcls.core.errors import UserError
 from keras_imgcls.export import metadata
 from keras_imgcls.export.reference import Reference
 
 MEDIAPIPE = "by MediaPipe"
+ADVICE = "end what else needs memory, or export fewer --formats at once; an earlier export stands"
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,8 +188,9 @@ def run(script: str, *arguments: Path, work: Path, options: Sequence[str] = ()) 
     command = [sys.executable, "-P", program, *places, *options]
     result = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True)
     if result.returncode:
-        reason = (result.stderr.strip().splitlines() or [f"exit code {result.returncode}"])[-1]
-        raise UserError(f"The export {arguments[0].name} can't be run in a fresh interpreter: {reason}")
+        last = (result.stderr.strip().splitlines() or [""])[-1]
+        told = f"The export {arguments[0].name} can't be run in a fresh interpreter, which"
+        raise UserError(f"{told} {ending(result.returncode, ADVICE, last)}")
     with np.load(answers, allow_pickle=False) as stored:
         return dict(stored)
 

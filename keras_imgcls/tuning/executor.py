@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,8 +10,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from keras_imgcls.core import model_arguments
+from keras_imgcls.core.children import ending
 
 GROWTH = 1.5  # a worker that has come to this multiple of its memory after the first trial is replaced
+ADVICE = "fewer --workers, or a smaller --batch_size, --image_size or model, need less"
 ARCHITECTURE = ("model", "image_size", *model_arguments.FLAGS)
 ROOT = Path(__file__).parents[2]
 
@@ -128,10 +129,6 @@ class LocalExecutor:
     def _death(self, process: subprocess.Popen, log: str) -> str:
         code = process.wait()
         self.close()
-        if code == -signal.SIGKILL:
-            return "the worker was killed (SIGKILL): most likely the machine ran out of memory"
-        if code < 0:
-            return f"the worker died of {signal.Signals(-code).name}"
         lines = Path(log).read_text(encoding="utf-8", errors="replace").split("\n") if Path(log).is_file() else []
         last = next((line.strip() for line in reversed(lines) if line.strip()), "")
-        return f"the worker ended with exit code {code}: {last}"
+        return f"the worker {ending(code, ADVICE, last)}"

@@ -196,11 +196,26 @@ def test_answers_that_are_no_numbers_fail():
 
 def test_a_file_that_does_not_run_is_said(reference, tmp_path):
     (tmp_path / "broken").mkdir()
-    with pytest.raises(UserError, match=r"The export broken can't be run in a fresh interpreter: OSError: "):
+    with pytest.raises(
+        UserError,
+        match=r"The export broken can't be run in a fresh interpreter, which ended with exit code 1: OSError: ",
+    ):
         check(tmp_path / "broken", "saved_model", reference)
     (tmp_path / "model.tflite").write_bytes(b"no model at all")
     with pytest.raises(UserError, match=r"model\.tflite has no metadata of this package's exports"):
         check(tmp_path / "model.tflite", "tflite", reference)
+
+
+def test_a_fresh_interpreter_that_the_kernel_kills_is_told_as_such(tmp_path, monkeypatch):
+    """Any Python that starts with this folder on its path kills itself."""
+    (tmp_path / "sitecustomize.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(
+        UserError,
+        match=r"The export model.tflite can't be run in a fresh interpreter, which was killed by the kernel or a user "
+        r"\(signal 9\), most likely out of memory: end what else needs memory, or export fewer --formats at once",
+    ):
+        fresh.run("fresh_tflite.py", tmp_path / "model.tflite", work=tmp_path)
 
 
 def test_an_operation_beyond_the_builtins_is_said(tmp_path):

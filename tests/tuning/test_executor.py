@@ -65,7 +65,10 @@ def test_every_epoch_is_answered(executor):
     ("what", "reason"),
     [
         ({"failed": "the loss became nan"}, "the loss became nan"),
-        ({"die": 9}, r"the worker was killed \(SIGKILL\): most likely the machine ran out of memory"),
+        (
+            {"die": 9},
+            r"the worker was killed by the kernel or a user \(signal 9\), most likely out of memory: fewer --workers",
+        ),
         ({"die": 11}, "the worker died of SIGSEGV"),
         ({"exit": 7}, "the worker ended with exit code 7: last words"),
     ],
