@@ -161,8 +161,9 @@ def bytes_written(process: int) -> dict[int, int]:
     path, found = Path(f"/proc/{process}"), {}
     with contextlib.suppress(OSError):
         found[process] = int(dict(line.split(": ") for line in (path / "io").read_text().splitlines())["wchar"])
-        for child in (path / "task" / str(process) / "children").read_text().split():
-            found |= bytes_written(int(child))
+        for thread in path.glob("task/*/children"):  # a child is listed with the thread that started it
+            for child in thread.read_text().split():
+                found |= bytes_written(int(child))
     return found
 
 
