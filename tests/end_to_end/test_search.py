@@ -144,6 +144,18 @@ def test_a_finished_search_goes_on_with_more_trials(searched, command):
 
 
 @pytest.mark.slow
+def test_a_refit_trains_the_best_flags_on_the_validation_images_too(searched, command):
+    folder, _ = searched
+    finished = command("tune", "--run_dir=found", "--refit", cwd=folder.parent)
+    assert finished.returncode == 0, finished.stderr
+    best, refit = open_run(folder / "best"), open_run(folder / "refit")
+    changed = {name for name, value in vars(best.config).items() if vars(refit.config)[name] != value}
+    assert changed <= {"validation_fraction", "run_dir", "resume", "overwrite"}
+    splits = [{row["split"] for row in csv.DictReader(run.manifest.read_text().splitlines())} for run in (best, refit)]
+    assert splits == [{"train", "validation", "test"}, {"train", "test"}]
+
+
+@pytest.mark.slow
 def test_every_way_to_fail_is_a_trial_with_its_reason(command, tmp_path):
     (tmp_path / "failing.py").write_text(PLUGIN)
     space = "--search=model=choice(good, broken, killed, greedy, dead); learning_rate=choice(0.01, 1e30)"
