@@ -200,6 +200,8 @@ class ExportConfig:
     min_agreement: float = option(0.99, "Least share of held-out images on which a float export chooses the Keras model's class. An export fails where it is below beyond chance (exact binomial test, 95 %).", low=0.0, high=1.0)
     min_agreement_int8: float = option(0.97, "The same for quantized exports (dynamic range, int8).", low=0.0, high=1.0)
     max_accuracy_drop: float = option(0.01, "Largest loss of accuracy against the Keras model. An export fails where the whole 95 % interval of the loss (paired, same images) is above.", low=0.0, high=1.0)
+    int8: str = option("auto", "What is tried where int8 loses more than a point of accuracy on validation images: quantization_aware fine-tuning (always, where it is named), float_layers, nothing (post_training), or both in turn (auto). The best file is kept.", choices=("auto", "post_training", "quantization_aware", "float_layers"))
+    int8_epochs: int = option(3, "Epochs of quantization-aware fine-tuning.", low=1)
     web: bool = option(False, "Write RUN/export/web too: a page that runs the model in a browser, for any file server. Needs npm once.")
     web_model: str = option("int8", "The file that the page runs.", choices=("int8", "float"))
     allow_select_ops: bool = option(False, "TFLite files may hold TensorFlow's own operations, which need a bigger runtime; else they are an error.")

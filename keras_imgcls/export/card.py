@@ -164,8 +164,8 @@ def _quantization(parity: dict[str, Any]) -> str:
         return ""
     return (
         "In `model_int8.tflite` weights are int8, per channel, and activations int8 in the ranges that training images gave "
-        "them; pixels and probabilities are bytes. Layers stay float where the file without them loses too much on images "
-        f"that are not those of the table above. Here: {_plain(statement)}."
+        "them; pixels and probabilities are bytes. Where that loses too much on images that are not those of the table above, "
+        f"the network is fine-tuned with fake quantization, or layers stay float. Here: {_plain(statement)}."
     )
 
 

@@ -35,7 +35,7 @@ def export_run(run: Run, config: ExportConfig) -> list[Parity]:
     if config.web:  # asked for before the minutes that follow
         web.require(predictor.image_shape[2], formats, config.web_model)
         runtime = web_runtime.runtime(files.cache_folder(""))
-    trained = Trained(run, predictor, config.allow_select_ops, config.samples)
+    trained = Trained(run, predictor, config.allow_select_ops, config.samples, config.int8, config.int8_epochs)
     expected = reference(run, predictor, config.samples)
     try:
         with lock.hold(run.path, ".export.lock"), files.folder_aside(run.export) as folder:

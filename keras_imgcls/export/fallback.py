@@ -1,7 +1,7 @@
 """Fallback: the few places of a network that int8 hurts most stay in float."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import cached_property
 
 import numpy as np
@@ -53,7 +53,7 @@ class Sensitivity:
     def kept(self, count: int) -> list[str]:
         """The layers that are float in `quantize(count)`, in the order of the network."""
         floating = self._names(self._ranked[:count])
-        return [self._layer(name) for name in self._all_names if name in floating]
+        return [layer_of(name, self._layers) for name in self._all_names if name in floating]
 
     @cached_property
     def _ranked(self) -> list[int]:
@@ -77,12 +77,6 @@ class Sensitivity:
     def _name(self, operator: schema.OperatorT) -> str:
         return self._graph.tensors[operator.outputs[0]].name.decode()
 
-    def _layer(self, name: str) -> str:
-        """The layer in a tensor's name, such as `functional_1/stem_relu_1/Relu;functional_1/stem_1/convolution`."""
-        parts = name.partition(";")[0].split("/")
-        layers = [known for part in parts for known in (part, re.sub(r"_\d+$", "", part)) if known in self._layers]
-        return layers[-1] if layers else name
-
     def _error(self, model: bytes) -> float:
         return float(np.square(litert.probabilities(model, self._images) - self._expected).mean())
 
@@ -90,6 +84,13 @@ class Sensitivity:
         with quiet():
             model = convert.mlir_quantize(self._calibrated, denylisted_nodes=sorted(floating))
         return util.modify_model_io_type(model, tf.uint8, tf.uint8)
+
+
+def layer_of(tensor: str, layers: Collection[str]) -> str:
+    """Which of `layers` a tensor's name means, such as `functional_1/stem_relu_1/Relu;functional_1/stem_1/convolution`."""
+    parts = tensor.partition(";")[0].split("/")
+    found = [known for part in parts for known in (part, re.sub(r"_\d+$", "", part)) if known in layers]
+    return found[-1] if found else tensor
 
 
 def calibrated(trained: Trained) -> bytes:

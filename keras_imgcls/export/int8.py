@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from keras_imgcls.core.console import note
-from keras_imgcls.export import fallback, litert, tflite
+from keras_imgcls.export import fallback, litert, quantization_aware, tflite
 from keras_imgcls.export.trained import Trained
 
 NAME = "tflite_int8"
@@ -19,14 +19,18 @@ class Attempt:
     Attributes:
         model: its content, without metadata.
         lost: how many more images it has wrong than the Keras model.
+        right: how many it has right.
         agreement: the fraction of images on which both choose the same class.
         count: how many images there are.
+        way: how it was made, in words.
     """
 
     model: bytes
     lost: int
+    right: int
     agreement: float
     count: int
+    way: str = ""
 
     @property
     def holds(self) -> bool:
@@ -34,51 +38,77 @@ class Attempt:
         return self.lost <= max(LARGEST_LOSS * self.count, LEAST_IMAGES)
 
     @property
+    def rank(self) -> tuple[int, float]:
+        """The less the better: images lost, then disagreement."""
+        return self.lost, -self.agreement
+
+    @property
     def text(self) -> str:
-        """What it loses, in words."""
-        change = f"loses {self.lost / self.count:.1%} of accuracy" if self.lost > 0 else "loses nothing"
-        return f"{change}, agrees on {self.agreement:.1%}"
+        """How it was made and what it loses, in words."""
+        change = f"loses {self.lost / self.count:.1%}" if self.lost > 0 else "loses nothing"
+        return f"{self.way} it {change} (accuracy {self.right / self.count:.1%}, agrees on {self.agreement:.1%})"
 
 
 def write(trained: Trained, path: Path) -> None:
-    """Writes the int8 file; see `tflite.int8`. Where that loses more than a point on validation images, layers stay float.
+    """Writes the int8 file; see `tflite.int8`. Where that loses more than a point on validation images, remedies are tried.
 
-    What was done is in `trained.statements`.
+    They are those that `trained.int8` names; of all files the best on validation images is kept. What was tried, what
+    came of it and what was kept is in `trained.statements`.
 
     Raises:
         UserError: an operation is unknown to plain TFLite in int8, or there are no images to calibrate with.
     """
-    attempt = measure(trained, tflite.int8(trained))
-    statement = f"quantized after training with {len(trained.calibration)} calibration images it {attempt.text}"
-    if not attempt.holds:
-        note(f"  {statement}: looking for the layers that int8 hurts …")
-        attempt, remedy = with_float_layers(trained, attempt)
-        statement = f"{statement}; {remedy}"
-    trained.statements[NAME] = f"{statement} ({attempt.count} {trained.validation.split} images)"
-    tflite.require_quantization(attempt.model)
-    tflite.save(trained, attempt.model, path)
+    way = f"quantized after training with {len(trained.calibration)} calibration images"
+    attempts = [measure(trained, tflite.int8(trained), way)]
+    if trained.int8 == "quantization_aware" or (trained.int8 == "auto" and not attempts[0].holds):
+        note(f"  {attempts[0].text}")
+        attempts.append(with_fine_tuning(trained))
+    if trained.int8 in ("auto", "float_layers") and not any(attempt.holds for attempt in attempts):
+        note(f"  {attempts[-1].text}: looking for the layers that int8 hurts …")
+        attempts.append(with_float_layers(trained, attempts[0]))
+    best = min(attempts, key=lambda attempt: attempt.rank)  # of equal ones the first
+    trained.statements[NAME] = _statement(trained, attempts, best)
+    tflite.require_quantization(best.model)
+    tflite.save(trained, best.model, path)
 
 
-def with_float_layers(trained: Trained, quantized: Attempt) -> tuple[Attempt, str]:
-    """The first file that holds with 1, 2, 4 … of the most sensitive places in float, else the best; and what was done."""
+def with_fine_tuning(trained: Trained) -> Attempt:
+    """The file of the network after quantization-aware fine-tuning; see `quantization_aware`."""
+    view = quantization_aware.fine_tuned(trained, trained.int8_epochs)
+    model = quantization_aware.convert(trained, view)
+    floating = quantization_aware.in_float(model, view)
+    way = f"after {trained.int8_epochs} epochs of quantization-aware fine-tuning"
+    return measure(trained, model, f"{way}, with {', '.join(floating)} in float," if floating else way)
+
+
+def with_float_layers(trained: Trained, quantized: Attempt) -> Attempt:
+    """The first file that holds with 1, 2, 4 … of the most sensitive places in float, else the best.
+
+    Where none is better than `quantized`, it is that one again.
+    """
     ranked = fallback.Sensitivity(trained)
     best, kept = quantized, 0
     for count in ranked.counts():
         attempt = measure(trained, ranked.quantize(count))
-        if (attempt.lost, -attempt.agreement) < (best.lost, -best.agreement):
+        if attempt.rank < best.rank:
             best, kept = attempt, count
         if best.holds:
             break
-    if not kept:
-        return best, "layers in float did not help"
-    layers = ranked.kept(kept)
-    return best, f"with {', '.join(layers)} in float it {best.text}"
+    way = f"with {', '.join(ranked.kept(kept))} in float" if kept else "layers in float did not help:"
+    return Attempt(best.model, best.lost, best.right, best.agreement, best.count, way)
 
 
-def measure(trained: Trained, model: bytes) -> Attempt:
+def measure(trained: Trained, model: bytes, way: str = "") -> Attempt:
     """What a file loses on the validation images."""
     expected = trained.validation
     chosen = litert.probabilities(model, expected.images).argmax(axis=1)
-    right = chosen == expected.truth
+    right = int((chosen == expected.truth).sum())
     agrees = chosen == expected.probabilities.argmax(axis=1)
-    return Attempt(model, int(expected.right.sum()) - int(right.sum()), float(agrees.mean()), len(chosen))
+    return Attempt(model, int(expected.right.sum()) - right, right, float(agrees.mean()), len(chosen), way)
+
+
+def _statement(trained: Trained, attempts: list[Attempt], best: Attempt) -> str:
+    number = attempts.index(best)
+    kept = "" if len(attempts) == 1 else f"; kept: the {('first', 'second', 'third')[number]}"
+    images = f"{best.count} {trained.validation.split} images, the Keras model {trained.validation.right.mean():.1%}"
+    return f"{'; '.join(attempt.text for attempt in attempts)}{kept} ({images})"

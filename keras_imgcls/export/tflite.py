@@ -1,5 +1,6 @@
 """TFLite: the network as one file for phones and small devices, in float32, float16, with int8 weights, or all int8."""
 
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -92,10 +93,14 @@ def require_quantization(model: bytes) -> None:
             )
 
 
-def convert(trained: Trained, choose: Callable[[Converter], None] = lambda converter: None) -> bytes:
-    """The model as a TFLite file; `choose` sets the converter's options for the kind of file that is wanted."""
+def convert(
+    trained: Trained,
+    choose: Callable[[Converter], None] = lambda converter: None,
+    graph: tempfile.TemporaryDirectory | None = None,
+) -> bytes:
+    """The model, or another `graph` for it, as a TFLite file; `choose` sets the converter's options for its kind."""
     # From a SavedModel: conversion straight from Keras hides the reason of a failure behind `_get_save_spec`.
-    converter = Converter.from_saved_model(trained.graph.name, signature_keys=["serving_default"])
+    converter = Converter.from_saved_model((graph or trained.graph).name, signature_keys=["serving_default"])
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     if trained.allow_select_ops:
         converter.target_spec.supported_ops += [tf.lite.OpsSet.SELECT_TF_OPS]

@@ -35,11 +35,16 @@ def unequal_channels(scale):
     return model
 
 
-def make(scale):
-    random = np.random.default_rng(0)
-    images = random.integers(0, 256, (200, 1, 1, 3)) // 2 + random.integers(0, 128, (200, 16, 16, 3))
-    images = images.astype(np.uint8)
-    trained = Trained(None, Predictor(unequal_channels(scale), NAMES))
+def photos(count, seed=0):
+    """Each of a colour of its own, with noise."""
+    random = np.random.default_rng(seed)
+    colours = random.integers(0, 256, (count, 1, 1, 3)) // 2
+    return (colours + random.integers(0, 128, (count, 16, 16, 3))).astype(np.uint8)
+
+
+def make(scale, **options):
+    images = photos(200)
+    trained = Trained(None, Predictor(unequal_channels(scale), NAMES), **options)
     trained.calibration = calibration.with_extremes(images[:60])
     probabilities = keras_probabilities(trained.predictor, images)
     trained.validation = Reference("validation", images, [], probabilities, probabilities.argmax(axis=1), NAMES)
@@ -52,11 +57,11 @@ def test_a_network_that_int8_does_not_hurt_is_left_alone(tmp_path):
     assert fresh.census((tmp_path / "model.tflite").read_bytes()) == fresh.census(tflite.int8(trained))
     statement = trained.statements["tflite_int8"]
     assert statement.startswith("quantized after training with 62 calibration images it loses ")
-    assert statement.endswith("(200 validation images)") and "float" not in statement
+    assert statement.endswith("(200 validation images, the Keras model 100.0%)") and "float" not in statement
 
 
 def test_layers_that_int8_breaks_stay_float(tmp_path):
-    trained = make(scale=2000)
+    trained = make(scale=2000, int8="float_layers")
     quantized = int8.measure(trained, tflite.int8(trained))
     assert quantized.lost > 60 and not quantized.holds
     int8.write(trained, tmp_path / "model.tflite")
@@ -76,9 +81,18 @@ def test_the_most_sensitive_place_comes_first():
 
 
 def test_few_images_are_chance():
-    attempt = int8.Attempt(b"", 2, 0.9, 38)
-    assert attempt.holds and not int8.Attempt(b"", 3, 0.9, 38).holds
-    assert int8.Attempt(b"", 5, 0.9, 500).holds and not int8.Attempt(b"", 6, 0.9, 500).holds
+    def holds(lost, count):
+        return int8.Attempt(b"", lost, 30, 0.9, count).holds
+
+    assert holds(2, 38) and not holds(3, 38)
+    assert holds(5, 500) and not holds(6, 500)
+
+
+def test_without_remedies_the_file_is_what_it_is(tmp_path):
+    trained = make(scale=2000, int8="post_training")
+    int8.write(trained, tmp_path / "model.tflite")
+    assert int8.measure(trained, (tmp_path / "model.tflite").read_bytes()).lost > 60
+    assert "; " not in trained.statements["tflite_int8"]
 
 
 @pytest.mark.parametrize("convert", [tflite.convert, tflite.int8])
