@@ -52,7 +52,7 @@ def _evaluated(config: EvaluateConfig) -> tuple[str, "Evaluation", Path]:
     from keras_imgcls.evaluation import held_out, report
     from keras_imgcls.inference.predictor import load_run
 
-    model = load_run(run.path).model
+    model = load_run(run.path, config.trust_file).model
     if held_out.is_own(run, config.dataset, config.data_dir):
         split = name = config.split
         samples, ids = held_out.own_samples(run, split, config.on_bad_image)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from keras_imgcls import startup
-from keras_imgcls.core.config import IMAGENET, PredictConfig
+from keras_imgcls.core.config import IMAGENET, PredictConfig, check_pretrained
 from keras_imgcls.core.console import Progress
 from keras_imgcls.core.errors import UserError
 from keras_imgcls.core.registry import MODELS
@@ -84,6 +84,7 @@ def _check_pretrained(config: PredictConfig) -> None:
     if not config.model or not config.pretrained:
         raise UserError("Give both, for example --model=efficientnet_lite0 --pretrained=imagenet.")
     MODELS.check(parse_call(config.model))
+    check_pretrained(config.pretrained, config.trust_file)
     if config.pretrained == IMAGENET:
         published.require(config.model)
 
@@ -96,8 +97,8 @@ def _predictor(config: PredictConfig) -> "BasePredictor":
     from keras_imgcls.inference.predictor import load_pretrained, load_run
 
     if config.pretrained:
-        return load_pretrained(config.model, config.pretrained, config.cache_dir)
-    return load_run(config.run_dir)
+        return load_pretrained(config.model, config.pretrained, config.cache_dir, config.trust_file)
+    return load_run(config.run_dir, config.trust_file)
 
 
 def _paths(source: str) -> list[str]:

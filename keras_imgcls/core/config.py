@@ -45,6 +45,7 @@ class ModelOptions:
     model: str = option("resnet20", "A model by name, with arguments if you like: resnet20, resnet20(width=32). See bin/models list.")
     min_confidence: float = option(0.0, "Probability below which predict and the exports call an answer 'unsure'.", low=0.0, high=1.0)
     pretrained: str = option("", "First weights: imagenet (published ones, with their own scaling of pixels), or a .keras or .weights.h5 file. The head is new unless the classes are the same.")
+    trust_file: bool = option(False, "Open weights that may run code as they are opened: pickles, .h5 and arrays of objects (.npy, .npz). Refused otherwise; for files whose maker you trust.", stored=False)
     init_from: str = option("", "A run whose model gives the first weights; classes and image size may differ.")
     stem: str = option("auto", "How a network begins: small keeps the sides of the image or halves them once, imagenet divides them by 4; auto: small below 96 pixels.", choices=("auto", "small", "imagenet"))
     dropout: float = option(-1.0, "Share of the features that are dropped in training. -1: the model's own.", low=-1.0, high=0.99)
@@ -157,6 +158,7 @@ class EvaluateConfig:
     """Evaluate."""
 
     run_dir: str = option("", "The run to evaluate.", stored=False)
+    trust_file: bool = option(False, "Run code that the run's model.keras holds (Lambda layers and the like), which is refused otherwise; for runs whose maker you trust.", stored=False)
     split: str = option("test", "The split to look at.", choices=("test", "validation", "train"))
     dataset: str = option("", "Another dataset than the run's; its classes are joined by name.")
     data_dir: str = option("", "Another folder than the run's.")
@@ -178,6 +180,7 @@ class PredictConfig:
     model: str = option("", "In place of a run: a model by name, with --pretrained: efficientnet_lite0.")
     pretrained: str = option("", "Its weights: imagenet, or a .keras or .weights.h5 file (class names: labels.txt beside it).")
     cache_dir: str = option("", "Folder of converted weights. Empty: ~/.cache/keras_imgcls.", stored=False)
+    trust_file: bool = option(False, "Run code that a run's model.keras holds (Lambda layers and the like), and open --pretrained weights that may run code: pickles, .h5, arrays of objects. Refused otherwise; for files whose maker you trust.", stored=False)
     source: str = option("", "An image, a video, a folder (searched through for images), or a glob in quotes; several with commas. -: paths from standard input, one a line or with a NUL behind each.")
     topk: int = option(5, "How many labels per image.", low=1)
     min_confidence: float = option(-1.0, "An image whose best probability is lower gets the one label 'unsure'. -1: as the model was trained or exported.", low=-1.0, high=1.0)
@@ -194,6 +197,7 @@ class ExportConfig:
     """Export."""
 
     run_dir: str = option("", "The run to export.", stored=False)
+    trust_file: bool = option(False, "Run code that the run's model.keras holds (Lambda layers and the like), which is refused otherwise; for runs whose maker you trust.", stored=False)
     formats: str = option("", "What is written, with commas between: saved_model, tflite, tflite_float16, tflite_dynamic, tflite_int8, keras, onnx. Empty: all but onnx.")
     intended_use: str = option("", "What the model is for, in a sentence or two; goes into MODEL_CARD.md.")
     samples: int = option(500, "Largest number of held-out images compared.", low=1)
@@ -243,6 +247,7 @@ class ModelsConfig:
 # fmt: on
 
 IMAGENET = "imagenet"  # of --pretrained
+NEED_TRUST = (".h5", ".pkl", ".pickle", ".npy", ".npz")  # `core.trusted_file` reads them
 AUGMENT_PRESETS = ("none", "light", "standard", "strong")
 TTA_PRESETS = ("none", "mirror", "mirror_shift")
 
@@ -299,11 +304,7 @@ def _check_training(config: TrainConfig) -> None:
     phases.parse(config.freeze, config.unfreeze_epoch, config.epochs)
     if config.fraction == 0:
         raise UserError("--fraction is above 0; received 0.0.")
-    if config.pretrained not in ("", IMAGENET) and not config.pretrained.endswith((".keras", ".weights.h5")):
-        raise UserError(
-            f"--pretrained is {IMAGENET} or a .keras or .weights.h5 file; received '{config.pretrained}'."
-            f"{nearest(config.pretrained, [IMAGENET])}"
-        )
+    check_pretrained(config.pretrained, config.trust_file)
     if config.pretrained and config.init_from:
         raise UserError("--pretrained and --init_from both give first weights: choose one.")
     if config.resume and config.overwrite:
@@ -339,6 +340,26 @@ def image_sizes(schedule: str) -> list[tuple[int, int]]:
     if any(later <= earlier for (earlier, _), (later, _) in itertools.pairwise(sizes)):
         raise UserError(f"--image_size_schedule has growing epochs; received '{schedule}'.")
     return sizes
+
+
+def check_pretrained(pretrained: str, trust_file: bool) -> None:
+    """Holds that `--pretrained` may be opened.
+
+    Raises:
+        UserError: it's no kind of file that weights come from, or one that needs trust.
+    """
+    if pretrained in ("", IMAGENET) or pretrained.endswith((".keras", ".weights.h5")):
+        return
+    if not pretrained.endswith(NEED_TRUST):
+        raise UserError(
+            f"--pretrained is {IMAGENET} or a .keras or .weights.h5 file; received '{pretrained}'."
+            f"{nearest(pretrained, [IMAGENET])}"
+        )
+    if not trust_file:
+        raise UserError(
+            f"{pretrained} is not opened: a {Path(pretrained).suffix} file can run code on this machine as it is read. Take a "
+            ".keras or .weights.h5 file, or give --trust_file if you trust the one who made it."
+        )
 
 
 def checkpoint_interval(text: str) -> tuple[float, str]:

@@ -34,7 +34,7 @@ def read_weights(path: str | Path, expected: Mapping[str, Sequence[Shape]]) -> d
     Raises:
         UserError: the file can't be read, lacks a layer, or a layer has other shapes.
     """
-    with _opened(path) as file:
+    with opened(path) as file:
         vars_of = _layers(file)
         lacking = [name for name in expected if name not in vars_of]
         if lacking:
@@ -49,7 +49,7 @@ def read_shapes(path: str | Path) -> dict[str, list[Shape]]:
     Raises:
         UserError: the file can't be read.
     """
-    with _opened(path) as file:
+    with opened(path) as file:
         shapes = {name: [dataset.shape for dataset in _datasets(group)] for name, group in _layers(file).items()}
     return {name: found for name, found in shapes.items() if found}
 
@@ -62,8 +62,8 @@ def read_layer_config(path: str | Path, name: str) -> dict[str, Any] | None:
     """
     if not _is_keras(path):
         return None
-    with _archive(path) as archive:
-        contents = _member(archive, CONFIG, LARGEST_CONFIG)
+    with archive(path) as members:
+        contents = member(members, CONFIG, LARGEST_CONFIG)
     try:
         layers = json.loads(contents)["config"]["layers"]
         return next(layer["config"] for layer in layers if layer["config"].get("name") == name)
@@ -76,16 +76,16 @@ def _is_keras(path: str | Path) -> bool:
 
 
 @contextlib.contextmanager
-def _opened(path: str | Path) -> Iterator[h5py.File]:
+def opened(path: str | Path) -> Iterator[h5py.File]:
     """The HDF5 file at `path`, or the one within it; whatever goes wrong inside the block is told with the path."""
     if not str(path).endswith((".keras", ".weights.h5")):
         raise UserError(f"Weights come from a .keras or .weights.h5 file; received {path}.")
     try:
         if _is_keras(path):
-            with _archive(path) as archive:
-                source = io.BytesIO(_member(archive, WEIGHTS, LARGEST))
+            with archive(path) as members:
+                source = io.BytesIO(member(members, WEIGHTS, LARGEST))
         else:
-            _check_size(path)
+            require_size(path)
             source = path
         with h5py.File(source, "r") as file:
             yield file
@@ -97,16 +97,18 @@ def _opened(path: str | Path) -> Iterator[h5py.File]:
 
 
 @contextlib.contextmanager
-def _archive(path: str | Path) -> Iterator[zipfile.ZipFile]:
-    _check_size(path)
+def archive(path: str | Path) -> Iterator[zipfile.ZipFile]:
+    """The `.keras` archive at `path`; what goes wrong inside the block is told with the path."""
+    require_size(path)
     try:
-        with zipfile.ZipFile(path) as archive:
-            yield archive
+        with zipfile.ZipFile(path) as members:
+            yield members
     except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError, RuntimeError) as error:
         raise UserError(f"{path} is no .keras file that can be read: {error}.") from error
 
 
-def _check_size(path: str | Path) -> None:
+def require_size(path: str | Path) -> None:
+    """Raises UserError where a file is larger than any model."""
     try:
         size = Path(path).stat().st_size
     except OSError as error:
@@ -115,24 +117,25 @@ def _check_size(path: str | Path) -> None:
         raise UserError(f"{path} has {size:,} bytes; at most {LARGEST:,} are read.")
 
 
-def _member(archive: zipfile.ZipFile, name: str, largest: int) -> bytes:
+def member(members: zipfile.ZipFile, name: str, largest: int) -> bytes:
+    """The contents of one file in a `.keras` archive, which Keras stores uncompressed."""
     try:
-        member = archive.getinfo(name)
+        found = members.getinfo(name)
     except KeyError as error:
-        raise UserError(f"{archive.filename} has no {name}.") from error
+        raise UserError(f"{members.filename} has no {name}.") from error
     # Keras stores without compression, so that no member is larger than the file that it is in.
-    if member.compress_type != zipfile.ZIP_STORED or member.file_size > largest:
-        raise UserError(f"{name} in {archive.filename} is compressed or too large: save the model again with Keras.")
-    return archive.read(member)
+    if found.compress_type != zipfile.ZIP_STORED or found.file_size > largest:
+        raise UserError(f"{name} in {members.filename} is compressed or too large: save the model again with Keras.")
+    return members.read(found)
 
 
 def _layers(file: h5py.File) -> dict[str, h5py.Group]:
     """The groups with the variables of each layer, by the layer's name, which Keras writes beside them."""
     found = {}
-    for key in _group(file, "layers"):
-        group = _group(_group(file, "layers"), key)
+    for key in subgroup(file, "layers"):
+        group = subgroup(subgroup(file, "layers"), key)
         if "vars" in group:
-            variables = _group(group, "vars")
+            variables = subgroup(group, "vars")
             name = variables.attrs.get("name")
             if not isinstance(name, str) or name in found:
                 raise UserError(f"{file.filename}: layers without names, or two of one: save it again with Keras 3.15.")
@@ -140,33 +143,35 @@ def _layers(file: h5py.File) -> dict[str, h5py.Group]:
     return found
 
 
-def _group(parent: h5py.Group, name: str) -> h5py.Group:
+def subgroup(parent: h5py.Group, name: str) -> h5py.Group:
+    """The group `name` in `parent`, which lies there itself."""
     if not isinstance(parent.get(name, getlink=True), h5py.HardLink) or not isinstance(parent[name], h5py.Group):
         raise UserError(f"'{name}' in the file is no group of its own (links are not followed).")
     return parent[name]
 
 
+def array(parent: h5py.Group, name: str) -> h5py.Dataset:
+    """The array `name` in `parent`: plain numbers that lie in this very file."""
+    if not isinstance(parent.get(name, getlink=True), h5py.HardLink) or not isinstance(parent[name], h5py.Dataset):
+        raise UserError(f"'{parent.name}/{name}' is no array of its own (links are not followed).")
+    found = parent[name]
+    # Keras writes no chunks, and one that is compressed may be larger than the array that it is of.
+    elsewhere = found.external or found.is_virtual or found.chunks
+    if elsewhere or found.shape is None or found.dtype.kind not in "fiu":
+        raise UserError(f"'{parent.name}/{name}' is no plain array of numbers.")
+    return found
+
+
 def _datasets(group: h5py.Group) -> list[h5py.Dataset]:
-    """The variables 0, 1, 2 … of a layer: plain numbers that lie in this very file."""
-    datasets = []
-    for key in sorted(group, key=lambda key: (len(key), key)):
-        if not isinstance(group.get(key, getlink=True), h5py.HardLink) or not isinstance(group[key], h5py.Dataset):
-            raise UserError(f"'{group.name}/{key}' is no array of its own (links are not followed).")
-        dataset = group[key]
-        # Keras writes no chunks, and one that is compressed may be larger than the array that it is of.
-        elsewhere = dataset.external or dataset.is_virtual or dataset.chunks
-        if elsewhere or dataset.shape is None or dataset.dtype.kind not in "fiu":
-            raise UserError(f"'{group.name}/{key}' is no plain array of numbers.")
-        datasets.append(dataset)
-    return datasets
+    """The variables 0, 1, 2 … of a layer."""
+    return [array(group, key) for key in sorted(group, key=lambda key: (len(key), key))]
 
 
 def _arrays(group: h5py.Group, shapes: Sequence[Shape], where: str) -> list[np.ndarray]:
-    datasets = _datasets(group)
-    found = [dataset.shape for dataset in datasets]
+    found = [dataset.shape for dataset in _datasets(group)]
     if found != [tuple(shape) for shape in shapes]:
         raise UserError(f"{where} has the shapes {found}; the model has {[tuple(shape) for shape in shapes]}.")
-    arrays = [np.asarray(dataset[()], np.float32) for dataset in datasets]
+    arrays = [np.asarray(dataset[()], np.float32) for dataset in _datasets(group)]
     if not all(np.isfinite(array).all() for array in arrays):
         raise UserError(f"{where} holds numbers that are not finite.")
     return arrays

@@ -109,7 +109,7 @@ def find_origin(config: TrainConfig, model: keras.Model | None = None) -> Origin
     """
     if model is not None and (config.pretrained or config.init_from):
         raise UserError("--pretrained and --init_from are for models by name; a model made in Python has its weights.")
-    return pretrained.origin(config.model, config.pretrained, config.init_from, config.cache_dir)
+    return pretrained.origin(config.model, config.pretrained, config.init_from, config.cache_dir, config.trust_file)
 
 
 def settle_origin(config: TrainConfig, origin: Origin | None) -> TrainConfig:

@@ -31,7 +31,7 @@ def export_run(run: Run, config: ExportConfig) -> list[Parity]:
         UserError: the run has no model or no data, an artefact can't be made or run, or the folder can't be written.
     """
     formats = chosen_formats(config.formats)
-    predictor = load_run(run.path)
+    predictor = load_run(run.path, config.trust_file)
     if config.web:  # asked for before the minutes that follow
         web.require(predictor.image_shape[2], formats, config.web_model)
         runtime = web_runtime.runtime(files.cache_folder(""))

@@ -12,6 +12,7 @@ from keras_imgcls.core.errors import UserError
 from keras_imgcls.core.run import Run, open_run
 from keras_imgcls.inference import serving
 from keras_imgcls.inference.base import BasePredictor, Images
+from keras_imgcls.inference.loading import load_model
 from keras_imgcls.models import pretrained
 
 
@@ -63,8 +64,8 @@ class Predictor(BasePredictor):
         return serving.freeze(self.model, self.temperature, with_features=True)
 
 
-def load_run(path: str | Path) -> Predictor:
-    """The predictor of a run directory.
+def load_run(path: str | Path, trust_file: bool = False) -> Predictor:
+    """The predictor of a run directory; `trust_file` as `loading.load_model` takes it.
 
     Raises:
         UserError: there is no run, it has no model yet, or its files can't be read or don't fit together.
@@ -72,11 +73,15 @@ def load_run(path: str | Path) -> Predictor:
     run = open_run(path)
     config = run.config
     return Predictor(
-        load_model(run), class_names(run), config.resize, config.interpolation, min_confidence=config.min_confidence
+        load_model(run, trust_file),
+        class_names(run),
+        config.resize,
+        config.interpolation,
+        min_confidence=config.min_confidence,
     )
 
 
-def load_pretrained(model: str, weights: str, cache_dir: str = "") -> Predictor:
+def load_pretrained(model: str, weights: str, cache_dir: str = "", trust_file: bool = False) -> Predictor:
     """The predictor of a model with weights that no run of ours trained.
 
     Photos are fitted to ImageNet's weights by their largest central square and bicubic resampling, as they were
@@ -86,11 +91,12 @@ def load_pretrained(model: str, weights: str, cache_dir: str = "") -> Predictor:
         model: a model, with arguments if you like.
         weights: `imagenet`, or a `.keras` or `.weights.h5` file.
         cache_dir: where converted weights are kept; empty: `~/.cache/keras_imgcls`.
+        trust_file: whether `weights` may be a file that can run code as it is opened, such as a pickle.
 
     Raises:
         UserError: there are no such weights, they don't fit, or their classes, scaling or image size are unknown.
     """
-    origin = pretrained.origin(model, weights, cache_dir=cache_dir)
+    origin = pretrained.origin(model, weights, cache_dir=cache_dir, trust_file=trust_file)
     if not origin.class_names:
         raise UserError(f"The classes of {weights} aren't known: put their names beside it in labels.txt, one a line.")
     if not origin.scaling or not origin.image_size:
@@ -99,23 +105,6 @@ def load_pretrained(model: str, weights: str, cache_dir: str = "") -> Predictor:
     network, _ = origin.build(model, shape, origin.class_names)
     as_evaluated = ("crop", "bicubic") if origin.class_names == imagenet.class_names() else ("squash", "bilinear")
     return Predictor(network, origin.class_names, *as_evaluated)
-
-
-def load_model(run: Run) -> keras.Model:
-    """The model that a run saved; code in the file is not executed (`safe_mode`).
-
-    Raises:
-        UserError: there is none yet, or the file can't be loaded.
-    """
-    if not run.model.is_file():
-        raise UserError(f"{run.path} has not saved a model yet: there is no {run.model.name}.")
-    try:
-        return keras.saving.load_model(run.model, compile=False, safe_mode=True)
-    except (
-        Exception
-    ) as error:  # Keras raises whatever its many parts raise: ValueError, KeyError, BadZipFile, OSError …
-        reason = str(error).strip().partition("\n")[0]
-        raise UserError(f"{run.model} can't be loaded: {type(error).__name__}: {reason}") from error
 
 
 def class_names(run: Run) -> list[str]:

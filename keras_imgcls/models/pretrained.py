@@ -11,8 +11,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_imgcls.core import imagenet
-from keras_imgcls.core.config import IMAGENET
+from keras_imgcls.core import imagenet, trusted_file
+from keras_imgcls.core.config import IMAGENET, NEED_TRUST, check_pretrained
 from keras_imgcls.core.errors import UserError
 from keras_imgcls.core.run import open_run
 from keras_imgcls.core.spec import parse_call
@@ -84,7 +84,8 @@ class Origin:
 
     def _read(self, shapes: dict[str, list[tuple[int, ...]]], size: int) -> dict[str, list[np.ndarray]]:
         try:
-            return read_weights(self.file(), shapes)
+            file = self.file()
+            return (trusted_file.read_weights if _needs_trust(file) else read_weights)(file, shapes)
         except UserError as error:
             if size == self.image_size or not self.image_size:
                 raise
@@ -92,7 +93,9 @@ class Origin:
             raise UserError(f"{error} Weights don't fit at {size} px? Try {hint}.") from error
 
 
-def origin(spec: str, pretrained: str, init_from: str = "", cache_dir: str = "") -> Origin | None:
+def origin(
+    spec: str, pretrained: str, init_from: str = "", cache_dir: str = "", trust_file: bool = False
+) -> Origin | None:
     """The origin that `--pretrained` or `--init_from` names for the model `spec`; None where both are empty.
 
     Args:
@@ -100,9 +103,10 @@ def origin(spec: str, pretrained: str, init_from: str = "", cache_dir: str = "")
         pretrained: `imagenet` or a file of weights.
         init_from: a run.
         cache_dir: where converted weights are kept; as `files.cache_folder` takes it.
+        trust_file: whether `pretrained` may be a file that can run code as it is opened, such as a pickle.
 
     Raises:
-        UserError: there are none for this model, or there is no such file or run.
+        UserError: there are none for this model, there is no such file or run, or it needs trust.
     """
     if init_from:
         return _of_run(spec, init_from)
@@ -117,6 +121,8 @@ def origin(spec: str, pretrained: str, init_from: str = "", cache_dir: str = "")
             published.CHANNELS,
             lambda: conversion.converted(name, cache_dir),
         )
+    if pretrained and Path(pretrained).is_file():
+        check_pretrained(pretrained, trust_file)
     return _of_file(spec, pretrained) if pretrained else None
 
 
@@ -145,12 +151,22 @@ def _of_run(spec: str, path: str) -> Origin:
 def _class_names_of(path: str) -> tuple[str, ...]:
     """The lines of a `labels.txt` beside the file, or ImageNet's names for 1,000 outputs, or none."""
     labels = Path(path).with_name("labels.txt")
-    head = read_shapes(path).get(HEAD)
+    head = _shapes_in(path).get(HEAD)
     outputs = head[0][-1] if head and head[0] else 0
     if labels.is_file():
         names = _lines(labels)
         return names if len(names) == outputs else ()
     return imagenet.class_names() if outputs == imagenet.CLASSES else ()
+
+
+def _needs_trust(path: str | Path) -> bool:
+    return str(path).endswith(NEED_TRUST) and not str(path).endswith(".weights.h5")
+
+
+def _shapes_in(path: str) -> dict[str, list[tuple[int, ...]]]:
+    if not _needs_trust(path):
+        return read_shapes(path)
+    return {name: [array.shape for array in arrays] for name, arrays in trusted_file.read_layers(path).items()}
 
 
 def _lines(path: Path) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from keras_imgcls.core import files
+from keras_imgcls.core.model_file import read_model_config
 from keras_imgcls.core.run import Run
 from keras_imgcls.training import checkpoint
 from keras_imgcls.training.checkpoint import Checkpoint, Diverged
@@ -62,7 +63,9 @@ class Keeper:
     def finish(self) -> None:
         """Leaves the model with its best weights (after a resume they may have to be read back)."""
         if self._best is None and self.run and self.run.model.is_file():
-            self._best = keras.models.load_model(self.run.model, compile=False).get_weights()
+            read_model_config(self.run.model)  # refuses what is no plain model
+            self.model.load_weights(self.run.model)
+            self._best = self.model.get_weights()
         if self._best is not None:
             self.model.set_weights(self._best)
 

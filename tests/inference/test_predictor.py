@@ -1,6 +1,3 @@
-import zipfile
-from pathlib import Path
-
 import keras
 import numpy as np
 import pytest
@@ -103,17 +100,3 @@ class TestBrokenRuns:
         run = make_run(tmp_path / "run", names=NAMES[:9])
         with pytest.raises(UserError, match="The model has 10 outputs, and there are 9 class names"):
             load_run(run.path)
-
-    def test_code_in_a_model_is_not_run(self, tmp_path):
-        """A Lambda layer holds pickled code; it would leave a file behind."""
-        mark = tmp_path / "executed"
-        text = str(mark)
-        image = keras.Input((8, 8, 1))
-        code = keras.layers.Lambda(lambda x: (Path(text).touch(), x)[1], output_shape=(8, 8, 1))
-        model = keras.Model(image, keras.layers.Dense(10)(keras.layers.Flatten()(code(image))))
-        run = make_run(tmp_path / "run", model=model)
-        assert zipfile.is_zipfile(run.model)
-        mark.unlink(missing_ok=True)
-        with pytest.raises(UserError, match=r"model\.keras can't be loaded: .*Lambda"):
-            load_run(run.path)
-        assert not mark.exists()
