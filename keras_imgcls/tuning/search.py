@@ -112,25 +112,26 @@ def work(
 ) -> None:
     """Lets each worker (its name, its oracle, its executor) train trials, all at once, until there are no more.
 
-    Meanwhile this thread serves others by `serve`, and looks at the search by `look` several times a second.
+    Meanwhile another thread serves workers elsewhere by `serve`, and this one looks at the search by `look`, many times a second.
     """
     errors: list[BaseException] = []
 
-    def one(name: str, oracle: Any, executor: Executor) -> None:
+    def guarded(job: Callable, *arguments: Any) -> None:
         try:
-            _work(trials, name, oracle, executor)
+            job(*arguments)
         except BaseException as error:
             errors.append(error)
             trials.stop.set()
 
-    threads = [threading.Thread(target=one, args=worker, daemon=True) for worker in workers]
+    jobs = [(_work, trials, *worker) for worker in workers] + ([(serve,)] if serve else [])
+    threads = [threading.Thread(target=guarded, args=job, daemon=True) for job in jobs]
     for thread in threads:
         thread.start()
     try:
-        if serve:
-            serve()
         while any(thread.is_alive() for thread in threads):
             time.sleep(0.05)
+            if trials.over:  # when time is over, a chief is to know it too
+                trials.stop.set()
             if look:
                 look()
     finally:

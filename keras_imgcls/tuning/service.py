@@ -76,6 +76,7 @@ def join(config: TuneConfig, folder: Folder, executors: Sequence[Executor]) -> N
     Raises:
         UserError: nobody answers there, or the chief has not settled its search yet.
     """
+    import grpc
     from keras_tuner.src.distribute.oracle_client import OracleClient
 
     host, port = address(config.join)
@@ -99,7 +100,12 @@ def join(config: TuneConfig, folder: Folder, executors: Sequence[Executor]) -> N
                 "KERASTUNER_TUNER_ID": own,
             }
             workers.append((own, OracleClient(oracle), executor))
-        search.work(trials, workers)
+        try:
+            search.work(trials, workers)
+        except grpc.RpcError as error:
+            raise UserError(
+                f"The chief at {host}:{port} does not answer any more. Unless it has ended, start it with --resume, then this."
+            ) from error
 
 
 @contextlib.contextmanager

@@ -118,3 +118,18 @@ def test_a_search_whose_first_trials_all_fail_is_given_up(tmp_path, capsys):
     found = searched(tmp_path, Made(lambda flags, epoch: math.nan), max_trials=20)
     assert [record.status for record in found] == ["failed"] * search.FAILURES
     assert "The first 5 trials all failed" in capsys.readouterr().out
+
+
+def test_what_serves_others_is_told_when_time_is_over_and_its_errors_are_raised(tmp_path):
+    def serve():
+        raise KeyError("port")
+
+    trials = Trials(
+        plan.make(TuneConfig(dataset="digits", search="momentum=uniform(0.1, 0.9)")), 10, None, None, math.inf
+    )
+    with pytest.raises(KeyError, match="port"):
+        search.work(trials, [], serve)
+    trials.stop.clear()
+    trials.deadline = time.monotonic() + 0.2
+    search.work(trials, [], trials.stop.wait)
+    assert trials.stop.is_set()
