@@ -168,7 +168,7 @@ def test_every_way_to_fail_is_a_trial_with_its_reason(command, tmp_path):
     assert reasons["good", "0.01"] == ""
     assert "The loss became" in reasons["good", "1e+30"]
     assert reasons["broken", "0.01"] == "RuntimeError: this body is broken"
-    assert "killed (SIGKILL)" in reasons["killed", "0.01"]
+    assert "most likely out of memory" in reasons["killed", "0.01"]
     assert reasons["greedy", "0.01"].startswith("out of memory: Unable to allocate 4.00 EiB")
     assert reasons["dead", "0.01"].startswith("the worker ended with exit code 7")
     assert (tmp_path / "found" / "best").resolve().name == next(row["trial"] for row in rows if not row["reason"])
