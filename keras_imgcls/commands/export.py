@@ -89,6 +89,10 @@ def _explanations(trained: Run, results: list["Parity"]) -> list[str]:
             f"this model was trained with --resize={trained.config.resize} --interpolation={trained.config.interpolation}. "
             "Trained with --resize=squash --interpolation=mediapipe, a model gets there what it gets here.",
         ]
+    elif (trained.config.channels, trained.config.resize, trained.config.interpolation) == (3, "squash", "mediapipe"):
+        lines.append(
+            "MediaPipe's ImageClassifier makes the same pixels of a picture: on a phone it gets what it gets here."
+        )
     if trained.config.channels == 1:
         lines.append(
             "A greyscale model is not for MediaPipe's ImageClassifier, which takes RGB only: feed it with LiteRT."

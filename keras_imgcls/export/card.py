@@ -64,6 +64,10 @@ def _limits(run: Run) -> str:
         "It answers one of its classes for every picture, also for one that shows none of them.",
         "Its accuracy was measured on images of the data below; for other sources it is not known.",
     ]
+    if run.config.channels == 1:
+        lines.append(
+            "It takes grey images; MediaPipe's ImageClassifier, which takes RGB only, doesn't run its TFLite files."
+        )
     weakest = _weakest_class(run)
     if weakest:
         lines.append(weakest)

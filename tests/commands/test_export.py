@@ -26,6 +26,23 @@ def test_exports_of_digits_agree_on_the_test_split(digits_run, capsys):
     assert max(entry["largest_difference"] for entry in stored["artefacts"]) < 1e-5
     printed = capsys.readouterr().out
     assert "model.tflite" in printed and "100.00%" in printed and str(digits_run.export) in printed
+    assert "A greyscale model is not for MediaPipe's ImageClassifier, which takes RGB only" in printed
+
+
+@pytest.mark.parametrize(
+    "interpolation, by_mediapipe, said",
+    [
+        ("bilinear", True, "trained with --resize=squash --interpolation=bilinear. Trained with"),
+        ("mediapipe", False, "on a phone it gets what it gets here."),
+        ("bilinear", False, ""),  # pictures that have the model's size already
+    ],
+)
+def test_what_a_phone_gets_is_told(tmp_path, interpolation, by_mediapipe, said):
+    run = make_run(tmp_path / "run", channels=3, resize="squash", interpolation=interpolation)
+    name = "model.tflite, by MediaPipe" if by_mediapipe else "model.tflite"
+    result = Parity(name, 40, 1.0, 0.0, 0.0, 0.9, 0.8, 1.0, 0.0, 10, {}, {}, ())
+    lines = " ".join(export._explanations(run, [result]))
+    assert said in lines if said else "MediaPipe" not in lines
 
 
 def test_failures_are_named_below_the_table(digits_run, capsys, monkeypatch):

@@ -1,5 +1,6 @@
 """The real command line, in processes of its own."""
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -58,6 +59,17 @@ def flowers_run(command, shared_data, tmp_path_factory):
     finished = command("train", *flags, "--deterministic", "--run_dir=run", cwd=folder)
     assert finished.returncode == 0, finished.stderr
     return folder / "run", folder / "photos"
+
+
+@pytest.fixture(scope="session")
+def flowers_export(flowers_run, command):
+    """That run with all its exports, which `export` itself has compared with the Keras model; and its photos."""
+    run, photos = flowers_run
+    names = "saved_model,tflite,tflite_float16,tflite_dynamic,tflite_int8,keras"
+    names += ",onnx" if importlib.util.find_spec("tf2onnx") else ""
+    finished = command("export", f"--run_dir={run}", f"--formats={names}", cwd=run.parent)
+    assert finished.returncode == 0, finished.stderr
+    return run, photos
 
 
 def store_turned(path, target, orientation):

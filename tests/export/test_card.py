@@ -46,6 +46,7 @@ def test_what_the_run_knows_is_there(run):
         "squash, bilinear interpolation",
         "| called unsure | below 0.6 |",
         "## Intended use\n\nCounting \\| sorting.",
+        "It takes grey images; MediaPipe's ImageClassifier",
         "Lowest recall on the test split: 75.0% of 36 images of 3.",
         files.digest(run.manifest),
         f"| SHA-256 of the images at the export | `{'5a' * 32}` |",
