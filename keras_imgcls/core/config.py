@@ -208,7 +208,7 @@ class ExportConfig:
     int8_epochs: int = option(3, "Epochs of quantization-aware fine-tuning.", low=1)
     web: bool = option(False, "Write RUN/export/web too: a page that runs the model in a browser, for any file server. Needs npm once.")
     web_model: str = option("int8", "The file that the page runs.", choices=("int8", "float"))
-    allow_select_ops: bool = option(False, "TFLite files may hold TensorFlow's own operations, which need a bigger runtime; else they are an error.")
+    allow_select_ops: bool = option(False, "TFLite files may hold TensorFlow's own operations, which need a bigger runtime; else they are an error. The gate has to run them all the same, which TensorFlow 2.21 for Python can't.")
     tensorflow_log: bool = option(False, "Show TensorFlow's own start-up messages.", stored=False)
 
 

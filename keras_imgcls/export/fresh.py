@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import tensorflow as tf
 from tensorflow.lite.python import schema_py_generated as schema
 
 from keras_imgcls.core.children import ending
@@ -119,10 +120,18 @@ def tflite_and_phone(path: Path, expected: Reference, work: Path) -> list[Answer
 
 def _tflite(way: str, path: Path, images: np.ndarray, work: Path) -> Answers:
     operations = census(path.read_bytes())
-    flex = any(name.startswith("Flex") for name in operations)
+    flex = [name for name in operations if name.startswith("Flex")]
     runtime = "tensorflow" if flex else "ai_edge_litert"  # LiteRT's package has no TensorFlow operations
     labels = path.with_name("labels.txt")
-    answers = run("fresh_tflite.py", path, labels, store(images, work), work=work, options=(runtime,))
+    try:
+        answers = run("fresh_tflite.py", path, labels, store(images, work), work=work, options=(runtime,))
+    except UserError as error:
+        if not flex or "Select TensorFlow op" not in str(error):
+            raise
+        raise UserError(
+            f"{path.name} has {', '.join(flex)}, which TensorFlow {tf.__version__} for Python doesn't run: it can't be "
+            "proven here."
+        ) from error
     require_absent(answers, ("keras_imgcls", *(() if flex else ("tensorflow", "keras"))))
     names = tuple(answers["class_names"].tolist())
     faults = () if metadata.read(path)[0] == list(names) else ("the labels inside are not those beside it",)

@@ -36,7 +36,9 @@ def main(model_path: str, labels_path: str, images_path: str, answers_path: str,
 
 def interpreter(runtime: str, model_path: str, threads: int):
     if runtime == "tensorflow":
-        from tensorflow.lite import Interpreter
+        import tensorflow
+
+        Interpreter = tensorflow.lite.Interpreter  # no module: it can't be imported from
     else:
         from ai_edge_litert.interpreter import Interpreter
     made = Interpreter(model_path, num_threads=threads)

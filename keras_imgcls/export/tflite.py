@@ -110,6 +110,10 @@ def convert(
             return converter.convert()
     except Exception as error:  # ConverterError is not public, and other types come up too
         reason = str(error).strip().partition("\n")[0]
+        if reason.startswith("Select TensorFlow op"):  # the calibrator of TensorFlow 2.21 can't run them
+            raise UserError(
+                "int8 files can't have TensorFlow's own operations: leave tflite_int8 out of --formats."
+            ) from error
         hint = "" if trained.allow_select_ops else " (--allow_select_ops takes TensorFlow's own in addition)"
         raise UserError(f"The model can't be converted to TFLite's built-in operations{hint}: {reason}") from error
 
