@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_imgcls.core.config import DataOptions
-from keras_imgcls.core.console import note
+from keras_imgcls.core.console import note, warn
 from keras_imgcls.core.errors import UserError, nearest
 from keras_imgcls.data.decode import SUFFIXES
 from keras_imgcls.data.manifest import Manifest, one_hot
@@ -21,13 +21,16 @@ SPLIT_NAMES = {
     "test": "test", "testing": "test",
 }  # fmt: skip
 
+PHOTOS_UNREAD = (".heic", ".heif", ".jxl", ".dng")  # what cameras and phones write besides JPEG
+NAMED = 10
+
 
 def read_folder(options: DataOptions) -> Samples:
     """The images in `--data_dir`: class folders, or class folders below `train`, `val` and `test` (in any case).
 
     A class is called like its folder. Images further down belong to it too. Links to files and folders are followed,
     but no folder is entered from within itself. Hidden files and those without a suffix of an image are passed over,
-    and counted in a note.
+    and counted in a note; class folders without images, and photos that nothing here decodes, are a warning.
 
     Raises:
         UserError: there is no such folder or no image in it, or images can't be decoded.
@@ -36,11 +39,18 @@ def read_folder(options: DataOptions) -> Samples:
     if not root.is_dir():
         raise UserError(_missing(root))
     passed_over = Counter()
-    found = [
-        (path.relative_to(root).as_posix(), split, folder.name)
-        for split, folder in _class_folders(root, passed_over)
-        for path in _images(folder, (), passed_over)
+    folders = [
+        (split, folder, [*_images(folder, (), passed_over)]) for split, folder in _class_folders(root, passed_over)
     ]
+    found = [
+        (path.relative_to(root).as_posix(), split, folder.name) for split, folder, paths in folders for path in paths
+    ]
+    empty = [folder.relative_to(root).as_posix() for _, folder, paths in folders if not paths]
+    if empty and found:
+        warn(f"{root}: no images in {_listed(empty)}.")
+    unread = [suffix for suffix in PHOTOS_UNREAD if passed_over[f"*{suffix} files"]]
+    if unread:
+        warn(f"{root}: no decoder reads {' and '.join(unread)} files; convert them to JPEG, or they take no part.")
     if passed_over:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in passed_over.most_common())
         note(f"{root}: passed over {reasons}.")
@@ -113,6 +123,10 @@ def _images(folder: Path, above: tuple[tuple[int, int], ...], passed_over: Count
             passed_over["files whose names aren't printable text"] += 1
         else:
             yield Path(entry.path)
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
 
 
 def _folders(folder: Path) -> list[Path]:

@@ -67,6 +67,16 @@ def test_what_is_passed_over_is_counted(picture, options, capsys):
         assert reason in note
 
 
+def test_classes_without_images_and_photos_without_a_decoder_are_a_warning(picture, options, capsys):
+    root = picture("cat/a.png", "dog/b.png")
+    (root / "owl").mkdir()
+    (root / "dog" / "IMG_1.HEIC").write_bytes(b"photo")
+    assert read_folder(options(data_dir=str(root))).manifest.class_names == ("cat", "dog")
+    told = capsys.readouterr().err
+    assert "no images in owl." in told
+    assert "no decoder reads .heic files; convert them to JPEG, or they take no part" in told
+
+
 def test_folders_beside_the_splits_are_passed_over_by_name(picture, options, capsys):
     root = picture("train/cat/1.png", "train/dog/2.png", "unlabelled/3.png")
     assert len(read_folder(options(data_dir=str(root))).manifest) == 2
