@@ -32,9 +32,9 @@ RECIPE = {
 class Rows:
     """The rows of a benchmark and its table."""
 
-    def __init__(self, name: str) -> None:
-        """Of `benchmarks/NAME.jsonl`, and the table between the marks of that name in RESULTS.md."""
-        self.path = HERE / f"{name}.jsonl"
+    def __init__(self, name: str, folder: str = "") -> None:
+        """Of `NAME.jsonl`, and the table between the marks of that name in RESULTS.md, here or in another folder."""
+        self.path, self.results = Path(folder or HERE) / f"{name}.jsonl", Path(folder or HERE) / RESULTS.name
         self._begin, self._end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
 
     def read(self) -> list[dict]:
@@ -47,9 +47,9 @@ class Rows:
 
     def show(self, lines: list[str]) -> None:
         """Puts the lines of the table into RESULTS.md."""
-        before, _, rest = RESULTS.read_text(encoding="utf-8").partition(self._begin)
+        before, _, rest = self.results.read_text(encoding="utf-8").partition(self._begin)
         after = rest.partition(self._end)[2]
-        files.write_text(RESULTS, "\n".join([f"{before}{self._begin}", *lines, f"{self._end}{after}"]))
+        files.write_text(self.results, "\n".join([f"{before}{self._begin}", *lines, f"{self._end}{after}"]))
 
 
 def train(title: str, run: Run, given: dict) -> bool:
