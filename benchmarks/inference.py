@@ -1,17 +1,19 @@
 """Latency and throughput of one network through every door: ours, Keras, SavedModel, TFLite, ONNX, PyTorch.
 
-    python benchmarks/inference.py [--networks=resnet18,mobilenet_v2,efficientnet_lite0] [--photos=FOLDER] [--rounds=7]
+    python benchmarks/inference.py [--networks=resnet18,mobilenet_v2,efficientnet_lite0] [--photos=FOLDER] [--rounds=5]
     python benchmarks/inference.py --run_dir=RUN    # a trained run, with the accuracy of each on its held-out images
 
 The networks have ImageNet's weights where `bin/models list` has them, else random ones. All take turns in every round,
-in alternating order, on the same pixels; a turn is half a second or three calls. A call goes from uint8 pixels in NumPy
-to probabilities in NumPy. TFLite files take one image at a time, so a batch is that many calls of theirs. TensorFlow and
-PyTorch use all cores. `--photos` calibrates int8, and says how often each door chooses Keras' class on other photos of
-the folder; without it calibration sees noise, which changes no time.
+in alternating order, on the same pixels; a turn is 0.3 seconds or two calls, so that all of it is to take ten minutes at
+most on two quiet cores. A call goes from uint8 pixels in NumPy to probabilities in NumPy. TFLite files take one image at
+a time, so a batch is that many calls of theirs. TensorFlow and PyTorch use all cores. `--photos` calibrates int8, and says
+how often each door chooses Keras' class on other photos of the folder; without it calibration sees noise, which changes no
+time. Random weights choose nothing worth comparing. int8 files are quantized after training, without remedies.
 
 Printed as Markdown, and written to --output as JSON: p50 and p95 of a call, images/s, the size on disk, and how many
 times as fast as `model.predict` (the range over rounds in brackets). The first table is the overhead: a network of one
-small layer, whose own time is a few microseconds.
+small layer, whose own time is a few microseconds. Below a table stands which target was met: ten times less overhead than
+`model.predict` at batch 1, int8 twice as fast as float32 in TFLite with at most a point of accuracy lost.
 """
 
 import contextlib
@@ -37,9 +39,10 @@ from lock import exclusive
 from keras_imgcls.core.errors import UserError
 from keras_imgcls.core.imagenet import class_names
 from keras_imgcls.core.run import open_run
+from keras_imgcls.evaluation.paired import drop_interval
 from keras_imgcls.export import calibration
 from keras_imgcls.export.formats import FORMATS
-from keras_imgcls.export.reference import reference
+from keras_imgcls.export.reference import Reference, keras_probabilities, reference
 from keras_imgcls.export.trained import Trained
 from keras_imgcls.inference.exported import OnnxPredictor, SavedModelPredictor, TFLitePredictor
 from keras_imgcls.inference.predictor import Predictor, load_pretrained, load_run
@@ -50,12 +53,16 @@ NETWORKS = flags.DEFINE_list("networks", ["resnet18", "mobilenet_v2", "efficient
 RUN_DIR = flags.DEFINE_string("run_dir", "", "A trained run in place of --networks.")
 PHOTOS = flags.DEFINE_string("photos", "", "A folder of photos.")
 BATCHES = flags.DEFINE_list("batches", ["1", "8", "32"], "Images per call.")
-ROUNDS = flags.DEFINE_integer("rounds", 7, "How often each takes its turn.")
-SECONDS = flags.DEFINE_float("seconds", 0.5, "Length of a turn.")
+ROUNDS = flags.DEFINE_integer("rounds", 5, "How often each takes its turn.")
+SECONDS = flags.DEFINE_float("seconds", 0.3, "Length of a turn.")
 OUTPUT = flags.DEFINE_string("output", "inference.json", "Where the numbers go as JSON.")
-SIZE, LEAST_CALLS, CALIBRATION, PEER = 224, 3, 200, "model.predict"
+SIZE, LEAST_CALLS, CALIBRATION, PEER = 224, 2, 200, "model.predict"
+OVERHEAD, INT8_SPEED, INT8_LOSS = 10, 2, 0.01  # targets: times, times, a fraction
 
 Turn = Callable[[np.ndarray, int], list[float]]
+Judge = Callable[
+    [Callable], np.ndarray | None
+]  # of a predictor, for each image: whether it is right, or chooses as Keras
 
 
 def main(_) -> None:
@@ -63,38 +70,43 @@ def main(_) -> None:
     logging.set_verbosity(logging.WARNING)
     results = {"machine": machine(), "rounds": ROUNDS.value, "seconds": SECONDS.value, "tables": []}
     print(results["machine"])
+    began = time.perf_counter()
     with exclusive(), tempfile.TemporaryDirectory() as folder:
         report(results, "overhead (one dense layer, 8 x 8 x 1)", tiny(), Path(folder) / "tiny", batches=[1])
         for number, (name, trained, judge) in enumerate(subjects()):
             batches = [int(batch) for batch in BATCHES.value]
             report(results, name, trained, Path(folder) / str(number), batches, judge)
+    print(f"\nIn all {(time.perf_counter() - began) / 60:.1f} minutes.")
     Path(OUTPUT.value).write_text(json.dumps(results, indent=2) + "\n")
 
 
-def subjects() -> Iterator[tuple[str, Trained, Callable]]:
-    """Names, what to export, and what says how good a predictor is: (pixels -> probabilities) -> text."""
+def subjects() -> Iterator[tuple[str, Trained, Judge]]:
+    """Names, what to export, and what says how good a predictor is: (pixels -> probabilities) -> true for good answers."""
     if RUN_DIR.value:
         run = open_run(RUN_DIR.value)
         predictor = load_run(run.path)
         held_out = reference(run, predictor, 500)
 
-        def accuracy(predict: Callable) -> str:
-            return f"{(predict(held_out.images).argmax(axis=1) == held_out.truth).mean():.2%} right"
+        def right(predict: Callable) -> np.ndarray:
+            return predict(held_out.images).argmax(axis=1) == held_out.truth
 
-        yield run.config.model, Trained(run, predictor), accuracy
+        yield f"{run.config.model} (trained; {held_out.split} images)", Trained(run, predictor), right
         return
     for network in NETWORKS.value:
         predictor, weights = imagenet(network)
         photos = sorted(find_images(PHOTOS.value))[::-1] if PHOTOS.value else []
         pixels = np.stack([predictor.read(path) for path in photos[: 2 * CALIBRATION]] or list(noise(8, predictor)))
-        trained = Trained(None, predictor)
-        trained.calibration = calibration.with_extremes(pixels[::2])
+        trained = unrun(predictor, pixels[::2])
         expected = predictor.predict(pixels[1::2]).argmax(axis=1)
 
-        def agreement(predict: Callable, pixels=pixels, expected=expected) -> str:
-            return f"{(predict(pixels[1::2]).argmax(axis=1) == expected).mean():.2%} as Keras" if PHOTOS.value else ""
+        def agrees(predict: Callable, pixels=pixels, expected=expected) -> np.ndarray:
+            return predict(pixels[1::2]).argmax(axis=1) == expected
 
-        yield f"{network} ({weights} weights)", trained, agreement
+        yield f"{network} ({weights} weights)", trained, agrees if PHOTOS.value and weights != "random" else nobody
+
+
+def nobody(_: Callable) -> None:
+    """Judges nothing."""
 
 
 def imagenet(network: str) -> tuple[Predictor, str]:
@@ -110,8 +122,18 @@ def tiny() -> Trained:
     """A network that takes no time."""
     image = keras.Input((8, 8, 1), name="image")
     model = keras.Model(image, keras.layers.Dense(10, name="logits")(keras.layers.Flatten()(image)))
-    trained = Trained(None, Predictor(model, [str(index) for index in range(10)]))
-    trained.calibration = calibration.with_extremes(noise(8, trained.predictor))
+    predictor = Predictor(model, [str(index) for index in range(10)])
+    return unrun(predictor, noise(8, predictor))
+
+
+def unrun(predictor: Predictor, pixels: np.ndarray) -> Trained:
+    """What is exported without a run: calibrated with `pixels`, no remedies looked for."""
+    trained = Trained(None, predictor, int8="post_training")
+    trained.calibration = calibration.with_extremes(pixels)
+    probabilities = keras_probabilities(predictor, pixels)
+    trained.validation = Reference(
+        "other", pixels, [], probabilities, probabilities.argmax(axis=1), predictor.class_names
+    )
     return trained
 
 
@@ -120,21 +142,57 @@ def noise(count: int, predictor: Predictor) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (count, *predictor.image_shape), np.uint8)
 
 
-def report(results: dict, name: str, trained: Trained, folder: Path, batches: list[int], judge=lambda _: "") -> None:
+def report(results: dict, name: str, trained: Trained, folder: Path, batches: list[int], judge: Judge = nobody) -> None:
     """Measures one network at each batch size and prints a table for each."""
     with contextlib.ExitStack() as stack:
         turns, quality, size = contestants(trained, folder, judge, stack)
         for batch in batches:
             seconds = race(turns, noise(batch, trained.predictor))
             rows = {door: row(door, times, seconds[PEER], batch) for door, times in seconds.items()}
-            table = {"network": name, "batch": batch, "rows": rows, "quality": quality, "bytes": size}
+            shares = {door: float(good.mean()) for door, good in quality.items() if good is not None}
+            table = {"network": name, "batch": batch, "rows": rows, "quality": shares, "bytes": size}
+            table["targets"] = list(targets(name, batch, seconds, quality))
             results["tables"].append(table)
             print(markdown(table), flush=True)
 
 
+def targets(
+    name: str, batch: int, seconds: dict[str, list[list[float]]], quality: dict[str, np.ndarray | None]
+) -> Iterator[str]:
+    """Which targets were met, a sentence each."""
+    if name.startswith("overhead"):
+        yield told(f"ours has {{}} times less overhead than {PEER}", seconds["ours"], seconds[PEER], OVERHEAD)
+    elif batch == 1:
+        for threads in (1, 2):
+            float32, int8 = (f"TFLite {kind}, threads: {threads}" for kind in ("float32", "int8"))
+            speed = f"int8 is {{}} times as fast as float32 in TFLite with threads: {threads}"
+            yield told(speed, seconds[int8], seconds[float32], INT8_SPEED)
+        before, after = quality[float32], quality[int8]
+        if before is None:
+            yield "What int8 loses is not said: random weights, or no photos."
+        else:
+            low, high = drop_interval(before, after)
+            lost = before.mean() - after.mean()
+            met = "met" if lost <= INT8_LOSS else "missed" if low > INT8_LOSS else "missed, perhaps by chance"
+            yield f"int8 loses {lost:.2%} ({low:.2%} to {high:.2%}, {len(before)} images); target {INT8_LOSS:.0%}: {met}."
+
+
+def told(sentence: str, own: list[list[float]], peer: list[list[float]], target: float) -> str:
+    """`sentence` with the ratio over rounds, and whether it reaches `target`."""
+    ratios = ratios_of(own, peer)
+    median = float(np.median(ratios))
+    met = "met" if median >= target else "missed"
+    return f"{sentence.format(f'{median:.2f} ({min(ratios):.2f} to {max(ratios):.2f})')}; target {target}: {met}."
+
+
+def ratios_of(own: list[list[float]], peer: list[list[float]]) -> list[float]:
+    """How many times as fast as the peer, in each round, by medians."""
+    return [float(np.median(theirs) / np.median(ours)) for ours, theirs in zip(own, peer, strict=True)]
+
+
 def contestants(
-    trained: Trained, folder: Path, judge: Callable, stack: contextlib.ExitStack
-) -> tuple[dict[str, Turn], dict[str, str], dict[str, int]]:
+    trained: Trained, folder: Path, judge: Judge, stack: contextlib.ExitStack
+) -> tuple[dict[str, Turn], dict[str, np.ndarray | None], dict[str, int]]:
     """What takes turns, how good each is, and how large its file: by the name of the door."""
     predictor, quality, size = trained.predictor, {}, {}
     for name, form in FORMATS.items():
@@ -212,7 +270,7 @@ def race(turns: dict[str, Turn], images: np.ndarray) -> dict[str, list[list[floa
 def row(door: str, rounds: list[list[float]], peer: list[list[float]], batch: int) -> dict[str, float]:
     """The numbers of one door; `ratio` is how many times as fast as the peer, of medians of the same round."""
     every = np.concatenate(rounds) * 1e3
-    ratios = [np.median(theirs) / np.median(own) for own, theirs in zip(rounds, peer, strict=True)]
+    ratios = ratios_of(rounds, peer)
     p50, p95 = np.percentile(every, [50, 95])
     return {
         "p50_ms": p50, "p95_ms": p95, "images_per_second": batch / p50 * 1e3, "calls": len(every),
@@ -223,7 +281,8 @@ def row(door: str, rounds: list[list[float]], peer: list[list[float]], batch: in
 def markdown(table: dict) -> str:
     """One table, as RESULTS.md has them."""
     lines = [f"\n### {table['network']}, batch {table['batch']}\n"]
-    lines.append(f"| door | p50, ms | p95, ms | images/s | times {PEER} | answers | MB |")
+    good = "right" if "trained" in table["network"] else "chooses as Keras"
+    lines.append(f"| door | p50, ms | p95, ms | images/s | times {PEER} | {good} | MB |")
     lines.append("|---|---|---|---|---|---|---|")
     for door, found in table["rows"].items():
         size = table["bytes"].get(door)
@@ -233,11 +292,11 @@ def markdown(table: dict) -> str:
             f"{found['p95_ms']:.2f}",
             f"{found['images_per_second']:,.0f}",
             f"{found['ratio']:.2f} ({found['ratio_low']:.2f} to {found['ratio_high']:.2f})",
-            table["quality"].get(door, ""),
+            f"{table['quality'][door]:.2%}" if door in table["quality"] else "",
             f"{size / 1e6:.1f}" if size else "",
         )
         lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *table["targets"]])
 
 
 def machine() -> str:
