@@ -23,6 +23,7 @@ from keras_imgcls.models.pretrained import Origin
 from keras_imgcls.training import batch_size, fit
 from keras_imgcls.training.feed import Feed
 
+COMPILED_PIXELS = 2**31  # augmented in a run: from here on, what XLA saves pays for its compilation
 STATISTICS_IMAGES, STATISTICS_PIXELS = 5_000, 2**24
 VIEW_BATCH = 32
 
@@ -78,20 +79,20 @@ def prepare(config: TrainConfig, model: keras.Model | None = None, load: Callabl
         model, first_weights = build_model(config, samples, store, origin)
     config = settle_steps(config, len(samples.manifest.ids("train")), model)
     on_device = config.augment_on == "device"
-    augment = augmentation(config)
+    pixels = len(samples.manifest.ids("train")) * store.shape[0] * store.shape[1] * config.epochs
+    augment = augmentation(config, compiled=not on_device and pixels >= COMPILED_PIXELS)
     feed = training_feed(config, samples, store, None if on_device else augment)
     config = fit.resolve(config, model, feed, classifier.describe(model).macs)
     weights = balanced_weights(samples) if config.class_weight == "balanced" else None
     return Prepared(config, samples, store, model, feed, augment if on_device else None, weights, first_weights)
 
 
-def augmentation(config: TrainConfig) -> Callable:
+def augmentation(config: TrainConfig, compiled: bool = False) -> Callable:
     """`(images, labels, ids, epoch) -> (images, labels)`: what is done to each sample, then what mixes two."""
-    single = sequence.build(config.augment, config.seed)
+    single = sequence.build(config.augment, config.seed, compiled)
     # The flag counts epochs from 1, as people do; from the first one on is never.
-    mixing = (
-        mix.build_mix(config.mix, config.seed, max(config.mix_off_epoch - 1, 0)) if config.mix_off_epoch != 1 else None
-    )
+    off_epoch = max(config.mix_off_epoch - 1, 0)
+    mixing = mix.build_mix(config.mix, config.seed, off_epoch, compiled) if config.mix_off_epoch != 1 else None
     if mixing is None:
         return single
 

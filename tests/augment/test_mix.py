@@ -151,3 +151,13 @@ def test_per_batch_all_samples_share_one_draw(spec):
 def test_a_choice_per_batch_takes_each_in_turn():
     kinds = {len(np.unique(shares(PER_BATCH[-1], epoch=epoch)[0])) for epoch in range(12)}
     assert kinds == {1, 2}  # one share for all pixels, or a box
+
+
+@pytest.mark.parametrize("spec", ["mixup(0.4)", "choice(mixup(0.2), cutmix(1.0))"])
+def test_compiled_it_is_the_same(spec):
+    random = np.random.default_rng(0)
+    images = tf.constant(random.integers(0, 256, (12, 10, 14, 3), np.uint8))
+    labels, ids = tf.one_hot(np.arange(12) % 4, 4), tf.range(12, dtype=tf.int64)
+    plain, compiled = (build_mix(spec, 3, compiled=choice)(images, labels, ids, 0) for choice in (False, True))
+    assert np.array_equal(plain[0], compiled[0])
+    np.testing.assert_allclose(plain[1], compiled[1], atol=1e-6)

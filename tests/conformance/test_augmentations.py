@@ -54,6 +54,15 @@ def test_eager_graph_xla_and_host_agree(name):
         assert np.array_equal(np.concatenate(list(on_host.as_numpy_iterator())), expected)
 
 
+def test_compiled_pixels_are_the_same(name):
+    traits = AUGMENTATIONS.traits(name)
+    if not (traits.get("geometric") or traits.get("exact")):
+        pytest.skip(f"{name} is never compiled")
+    images, labels, ids = batch((5, 48, 40, 3))
+    expected, (compiled, same) = (sequence.build(name, 7, c)(images, labels, ids, 1) for c in (False, True))
+    assert np.array_equal(compiled, expected[0]) and np.array_equal(same, labels)
+
+
 def test_seeds_and_ids_decide(name):
     images, labels, ids = batch()
     results = [
