@@ -1,9 +1,11 @@
 """int8 that holds its accuracy: quantization after training, and where that loses too much, remedies and a statement."""
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
 from keras_imgcls.core.console import note
+from keras_imgcls.evaluation.paired import is_below
 from keras_imgcls.export import fallback, litert, quantization_aware, tflite
 from keras_imgcls.export.trained import Trained
 
@@ -23,6 +25,7 @@ class Attempt:
         agreement: the fraction of images on which both choose the same class.
         count: how many images there are.
         way: how it was made, in words.
+        least_agreement: the agreement that its gate asks for.
     """
 
     model: bytes
@@ -31,16 +34,18 @@ class Attempt:
     agreement: float
     count: int
     way: str = ""
+    least_agreement: float = 0.0
 
     @property
     def holds(self) -> bool:
-        """Whether it loses no more than it may."""
-        return self.lost <= max(LARGEST_LOSS * self.count, LEAST_IMAGES)
+        """Whether it loses no more than it may, and its gate will let it pass."""
+        disagrees = is_below(round(self.agreement * self.count), self.count, self.least_agreement)
+        return self.lost <= max(LARGEST_LOSS * self.count, LEAST_IMAGES) and not disagrees
 
     @property
-    def rank(self) -> tuple[int, float]:
-        """The less the better: images lost, then disagreement."""
-        return self.lost, -self.agreement
+    def rank(self) -> tuple[bool, int, float]:
+        """The less the better: whether it fails, images lost (to have gained some is chance), disagreement."""
+        return not self.holds, max(self.lost, 0), -self.agreement
 
     @property
     def text(self) -> str:
@@ -50,10 +55,11 @@ class Attempt:
 
 
 def write(trained: Trained, path: Path) -> None:
-    """Writes the int8 file; see `tflite.int8`. Where that loses more than a point on validation images, remedies are tried.
+    """Writes the int8 file; see `tflite.int8`. Where that loses more than a point, remedies are tried.
 
-    They are those that `trained.int8` names; of all files the best on validation images is kept. What was tried, what
-    came of it and what was kept is in `trained.statements`.
+    So they are where it agrees with the Keras model on fewer images than its gate asks for; all by validation images.
+    `trained.int8` says which; the best file is kept. What was tried, what came of it and what was kept is in
+    `trained.statements`.
 
     Raises:
         UserError: an operation is unknown to plain TFLite in int8, or there are no images to calibrate with.
@@ -77,7 +83,7 @@ def with_fine_tuning(trained: Trained) -> Attempt:
     view = quantization_aware.fine_tuned(trained, trained.int8_epochs)
     model = quantization_aware.convert(trained, view)
     floating = quantization_aware.in_float(model, view)
-    way = f"after {trained.int8_epochs} epochs of quantization-aware fine-tuning"
+    way = f"after {trained.int8_epochs} epoch{'s' * (trained.int8_epochs > 1)} of quantization-aware fine-tuning"
     return measure(trained, model, f"{way}, with {', '.join(floating)} in float," if floating else way)
 
 
@@ -95,7 +101,7 @@ def with_float_layers(trained: Trained, quantized: Attempt) -> Attempt:
         if best.holds:
             break
     way = f"with {', '.join(ranked.kept(kept))} in float" if kept else "layers in float did not help:"
-    return Attempt(best.model, best.lost, best.right, best.agreement, best.count, way)
+    return dataclasses.replace(best, way=way)
 
 
 def measure(trained: Trained, model: bytes, way: str = "") -> Attempt:
@@ -104,7 +110,8 @@ def measure(trained: Trained, model: bytes, way: str = "") -> Attempt:
     chosen = litert.probabilities(model, expected.images).argmax(axis=1)
     right = int((chosen == expected.truth).sum())
     agrees = chosen == expected.probabilities.argmax(axis=1)
-    return Attempt(model, int(expected.right.sum()) - right, right, float(agrees.mean()), len(chosen), way)
+    lost = int(expected.right.sum()) - right
+    return Attempt(model, lost, right, float(agrees.mean()), len(chosen), way, trained.min_agreement_int8)
 
 
 def _statement(trained: Trained, attempts: list[Attempt], best: Attempt) -> str:

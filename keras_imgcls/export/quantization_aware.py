@@ -33,7 +33,10 @@ def fine_tuned(trained: Trained, epochs: int) -> keras.Model:
     seed_everything(config.seed, config.deterministic)
     view = fake_quantization.fake_quantized(fold(trained.predictor.model))
     fake_quantization.calibrate(view, trained.calibration)
-    note(f"  fine-tuning with fake quantization: {epochs} epochs of {lesson.feed.images:,} images …")
+    note(
+        f"  fine-tuning with fake quantization, {lesson.feed.images:,} images an epoch "
+        "(accuracy: agreement with the float network) …"
+    )
     fit(
         view,
         lesson.feed,

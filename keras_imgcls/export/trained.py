@@ -25,6 +25,7 @@ class Trained:
         allow_select_ops: whether TFLite files may hold operations of TensorFlow beyond the built-in ones.
         samples: how many held-out images choices look at, at most.
         int8: what is tried where int8 loses accuracy, and `int8_epochs` how long; see `--int8`.
+        min_agreement_int8: the agreement with the Keras model that int8 files have to reach.
         statements: what was done to make a format, where that was more than to convert it.
     """
 
@@ -36,10 +37,11 @@ class Trained:
         samples: int = 500,
         int8: str = "auto",
         int8_epochs: int = 3,
+        min_agreement_int8: float = 0.97,
     ) -> None:
         """Stores what is given; images are read when they are asked for."""
         self.run, self.predictor, self.allow_select_ops, self.samples = run, predictor, allow_select_ops, samples
-        self.int8, self.int8_epochs = int8, int8_epochs
+        self.int8, self.int8_epochs, self.min_agreement_int8 = int8, int8_epochs, min_agreement_int8
         self.statements: dict[str, str] = {}
 
     @cached_property

@@ -81,11 +81,20 @@ def test_the_most_sensitive_place_comes_first():
 
 
 def test_few_images_are_chance():
-    def holds(lost, count):
-        return int8.Attempt(b"", lost, 30, 0.9, count).holds
+    def holds(lost, count, agreement=1.0):
+        return int8.Attempt(b"", lost, 30, agreement, count, least_agreement=0.97).holds
 
     assert holds(2, 38) and not holds(3, 38)
     assert holds(5, 500) and not holds(6, 500)
+    assert holds(0, 500, agreement=0.96) and not holds(0, 500, agreement=0.94)
+
+
+def test_images_gained_are_chance_and_a_file_that_fails_its_gate_comes_last():
+    gained, near, far = (
+        int8.Attempt(b"", lost, 400, agreement, 500, least_agreement=0.97)
+        for lost, agreement in ((-9, 0.94), (0, 0.99), (-1, 0.98))
+    )
+    assert sorted([gained, far, near], key=lambda attempt: attempt.rank) == [near, far, gained]
 
 
 def test_without_remedies_the_file_is_what_it_is(tmp_path):

@@ -83,7 +83,7 @@ def test_what_was_tried_and_kept_is_stated(tmp_path):
     int8.write(trained, tmp_path / "model.tflite")
     statement = trained.statements["tflite_int8"]
     assert statement.startswith("quantized after training with 62 calibration images it loses ")
-    assert "; after 1 epochs of quantization-aware fine-tuning it " in statement
+    assert "; after 1 epoch of quantization-aware fine-tuning it " in statement
     assert statement.endswith("; kept: the second (200 validation images, the Keras model 100.0%)")
     kept = int8.measure(trained, (tmp_path / "model.tflite").read_bytes())
     assert f"(accuracy {kept.right / 200:.1%}, agrees" in statement
