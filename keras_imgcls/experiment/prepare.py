@@ -217,16 +217,15 @@ def training_feed(config: TrainConfig, samples: Samples, store: Store, augment: 
     steps = len(ids) // size
 
     sizes = config_module.image_sizes(config.image_size_schedule)
-    augment_of, plain_of = progressive.by_epoch(augment, sizes), progressive.by_epoch(None, sizes)
-    single_of = progressive.by_epoch(sequence.build(config.augment, config.seed), sizes)
+    augment_of, single = progressive.by_epoch(augment, sizes), sequence.build(config.augment, config.seed)
 
     def batches(epoch: int, first_step: int) -> tf.data.Dataset:
         stream = order.epoch_order(ids, config.seed, epoch)[first_step * size : steps * size]
         return pipeline.batches(store, samples.manifest, stream, size, augment_of(epoch), epoch, drop_remainder=True)
 
     def view(number: int) -> tf.data.Dataset:
-        seen = (single_of if number else plain_of)(number)  # view 0 is the image itself
-        return pipeline.batches(store, samples.manifest, ids, VIEW_BATCH, seen, number)
+        # View 0 is the image itself; all have its size: they are computed once, for a head that is validated at that size.
+        return pipeline.batches(store, samples.manifest, ids, VIEW_BATCH, single if number else None, number)
 
     def rows(epoch: int) -> np.ndarray:
         return order.epoch_order(np.arange(len(ids)), config.seed, epoch)[: steps * size]

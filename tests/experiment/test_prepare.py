@@ -238,5 +238,6 @@ def test_image_sizes_grow_by_epoch(ready):
     config = dataclasses.replace(ready.config, image_size_schedule="4@1|6@3")
     feed = prepare.training_feed(config, ready.samples, ready.store, prepare.augmentation(config))
     assert [next(iter(feed.batches(epoch, 0)))[0].shape[1] for epoch in range(4)] == [4, 4, 6, 6]
+    assert next(iter(feed.view(1)))[0].shape[1] == 8, "features are kept at the size that is validated"
     with pytest.raises(UserError, match="is for images below --image_size=8; received 9"):
         prepare.settle_data(dataclasses.replace(config, image_size_schedule="9@1"), ready.samples)
