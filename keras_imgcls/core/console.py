@@ -95,8 +95,8 @@ class Progress:
         self._start = 0
 
     def start_at(self, done: int) -> None:
-        """Tells that `done` units were finished before the clock started, so that the ETA is right after a resume."""
-        self._start = done
+        """Starts the clock anew with `done` units finished before, so that the ETA is right after a resume."""
+        self._start, self._began = done, time.monotonic()
 
     def update(self, done: int, text: str = "", force: bool = False) -> None:
         """Shows `done` of the total with `text` behind it, unless the last line is too recent."""

@@ -15,10 +15,11 @@ import numpy as np
 import tensorflow as tf
 
 from keras_imgcls.core import config as config_module
-from keras_imgcls.core import signals
+from keras_imgcls.core import phases, signals
 from keras_imgcls.core.config import TrainingOptions
 from keras_imgcls.core.console import Progress, duration, note, warn
 from keras_imgcls.core.errors import UserError
+from keras_imgcls.core.phases import Phase
 from keras_imgcls.training import memory
 from keras_imgcls.training.checkpoint import Checkpoint, Diverged
 from keras_imgcls.training.feed import timed
@@ -81,9 +82,6 @@ class Loop:
         """
         if self.stage is None:
             self.enter(0)
-        total = self.options.epochs * self.feed.steps
-        self._progress = Progress(total)
-        self._progress.start_at(self._steps_done())
         if self.options.on_nan == "rollback" and not self._steps_done():
             self._checkpoint()  # where the first epoch would go back to
         with contextlib.ExitStack() as self._to_the_end:
@@ -114,6 +112,13 @@ class Loop:
         self._callbacks.set_model(self.learner)
         self.learner.make_train_function()
         self.learner.stop_training = False
+        self._progress, self._clock_runs = self._phase_progress(stage.phase), False
+
+    def _phase_progress(self, phase: Phase) -> Progress:
+        """Percent and ETA are those of the phase: an epoch of the next one may take a hundred times as long."""
+        plan = phases.parse(self.options.freeze, self.options.unfreeze_epoch, self.options.epochs)
+        label = f"phase {plan.index(phase) + 1} of {len(plan)}" if len(plan) > 1 else ""
+        return Progress(phase.epochs * self.feed.steps, label)
 
     def _go_to(self, stored: Checkpoint) -> None:
         position = Position(**stored.position)
@@ -172,11 +177,18 @@ class Loop:
         if not np.isfinite(logs["loss"]):
             raise Diverged(f"The loss became {logs['loss']}.")
         self._look_at_weights()
-        self._progress.update(self._steps_done(), self._line(logs))
+        self._show(logs)
         if signals.requested():
             self._interrupt()
         if self._due() and position.step_in_epoch < self.feed.steps:
             self._checkpoint()
+
+    def _show(self, logs: dict[str, float]) -> None:
+        done = self._steps_done() - self.stage.phase.start * self.feed.steps
+        if not self._clock_runs:  # the first call traced the step, which says nothing of the others
+            self._progress.start_at(done)
+            self._clock_runs = True
+        self._progress.update(done, self._line(logs))
 
     def _look_at_weights(self) -> None:
         """Now and then: ReLU makes 0 of NaN, so that the loss may stay finite when weights are not."""
@@ -230,6 +242,7 @@ class Loop:
         happened = {"epoch": position.epoch + 1, "step": position.step_in_epoch, "back_to_step": self._steps_done()}
         self.position.rollbacks = [*position.rollbacks, happened]
         factor = LOWER ** len(self.position.rollbacks)
+        self._clock_runs = False
         self._checkpoint()
         self._progress.clear()
         warn(

@@ -46,7 +46,7 @@ def test_a_pipe_gets_plain_lines_now_and_then():
 
 
 def test_the_eta_counts_only_what_was_done_since_a_resume(monkeypatch):
-    clock = iter([0.0, 10.0])
+    clock = iter([0.0, 90.0, 100.0])
     monkeypatch.setattr(console.time, "monotonic", lambda: next(clock))
     stream = io.StringIO()
     progress = console.Progress(100, "", stream)

@@ -1,12 +1,16 @@
 """A run in phases: killed in any of them it resumes to the same bits; what it leaves is one plain model."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
 
 from keras_imgcls.core import run as run_module
+from keras_imgcls.core.console import Progress
 from keras_imgcls.training import checkpoint
 from keras_imgcls.training import fit as fit_module
+from keras_imgcls.training import loop as loop_module
 from keras_imgcls.training.validation import Validator
 from tests.training.toy import make_config, make_feed, make_staged
 
@@ -93,6 +97,19 @@ def test_the_best_epoch_of_all_phases_is_the_model(tmp_path):
     assert same(loaded, model)
     assert len(loaded.trainable_variables) == len(make_staged().trainable_variables) == 14
     assert [layer.name for layer in loaded.layers] == [layer.name for layer in make_staged().layers]
+
+
+def test_progress_and_eta_are_those_of_the_phase(monkeypatch, capsys):
+    """The clock begins behind a phase's first call, which traces; after that each call takes a second here."""
+    now = iter(range(10_000))
+    monkeypatch.setattr(loop_module.time, "monotonic", lambda: float(next(now)))
+    monkeypatch.setattr(loop_module, "Progress", lambda total, label: Progress(total, label, piped_seconds=0.0))
+    train(make_config(**PHASES))
+    lines = re.findall(r"^(phase . of 3) +(\d+%)  (?:ETA ([\d.]+) )?.*?epoch (\d)/6", capsys.readouterr().out, re.M)
+    assert [line[:2] for line in lines[:2]] == [("phase 1 of 3", "50%"), ("phase 1 of 3", "100%")]
+    assert [line[1] for line in lines if line[0] == "phase 2 of 3"][::5] == ["6%", "38%", "69%", "100%"]
+    assert [line[2] for line in lines if line[1] in ("50%", "6%")][:1] == [""]
+    assert [line[2] for line in lines if line[1] == "100%"] == ["0.0"] * 3
 
 
 def test_the_schedule_starts_anew_with_each_phase():
