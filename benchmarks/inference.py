@@ -174,7 +174,8 @@ def targets(
             low, high = drop_interval(before, after)
             lost = before.mean() - after.mean()
             met = "met" if lost <= INT8_LOSS else "missed" if low > INT8_LOSS else "missed, perhaps by chance"
-            yield f"int8 loses {lost:.2%} ({low:.2%} to {high:.2%}, {len(before)} images); target {INT8_LOSS:.0%}: {met}."
+            what = "loses" if "trained" in name else "chooses otherwise than float32, on balance, on"
+            yield f"int8 {what} {lost:.2%} ({low:.2%} to {high:.2%}, {len(before)} images); target {INT8_LOSS:.0%}: {met}."
 
 
 def told(sentence: str, own: list[list[float]], peer: list[list[float]], target: float) -> str:
