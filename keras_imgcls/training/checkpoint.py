@@ -1,6 +1,7 @@
 """Checkpoints: the whole state of a run, written whole, checked on the way back, two of them kept."""
 
 import json
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,25 +54,45 @@ class Checkpoint:
             variable.assign(array)
 
 
-def save(folder: Path, step: int, state: Sequence[keras.Variable], position: dict[str, Any]) -> None:
-    """Writes `step-STEP.npz`, then its `.json` with the checksum; older ones go only when both are there.
+def snapshot(step: int, state: Sequence[keras.Variable]) -> list[np.ndarray]:
+    """Copies of the values of `state`, which the next step may change.
 
     Raises:
         Diverged: a weight is not finite.
-        UserError: the disk refuses.
     """
     arrays = [keras.ops.convert_to_numpy(variable.value) for variable in state]
     if not all(np.isfinite(array).all() for array in arrays if array.dtype.kind == "f"):
         raise Diverged(f"The state at step {step} has values that are not finite; it is not saved over good ones.")
+    return arrays
+
+
+def write(folder: Path, step: int, arrays: Sequence[np.ndarray], position: dict[str, Any]) -> None:
+    """Writes `step-STEP.npz`, then its `.json` with the checksum; older ones go only when both are there and can be read.
+
+    Raises:
+        UserError: the disk refuses, or gives back something else.
+    """
     stem = folder / f"step-{step:09}"
     with files.atomic(stem.with_suffix(".npz")) as temporary:
         np.savez(temporary, **{f"{index:05}": array for index, array in enumerate(arrays)})
+        _require_readable(temporary)
         digest = files.digest(temporary)
     # A NaN of validation may stand in the history: Python's JSON has a word for it, and only we read this file.
     files.write_text(stem.with_suffix(".json"), json.dumps({"sha256": digest, "position": position}))
     for old in sorted(folder.glob("step-*.json"))[:-KEPT]:
         old.unlink()
         old.with_suffix(".npz").unlink(missing_ok=True)
+
+
+def _require_readable(archive: Path) -> None:
+    """Raises OSError where a member differs from its CRC, which was taken from memory."""
+    try:
+        with zipfile.ZipFile(archive) as members:
+            damaged = members.testzip()
+    except zipfile.BadZipFile as error:
+        raise OSError(f"it does not read back as it was written ({error})") from error
+    if damaged:
+        raise OSError(f"it does not read back as it was written ({damaged})")
 
 
 def load(folder: Path) -> Checkpoint | None:

@@ -142,7 +142,10 @@ def fit(
     loop = Loop(stage_of, config, keeper, callbacks)
     if resume and run:
         _resume(loop, run)
-    position = loop.run()
+    try:
+        position = loop.run()
+    finally:
+        keeper.settle()
     keeper.finish()
     seconds = sum(row["seconds"] for row in position.history)
     speed = statistics.median(

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
 
@@ -25,6 +26,7 @@ class Keeper:
         """Stores the plain model, the run (None: nothing is written) and what is trained, where that is more than `model`."""
         self.model, self.run, self.whole = model, run, whole or model
         self._best: list[np.ndarray] | None = None
+        self._writer, self._pending = ThreadPoolExecutor(1, "checkpoint"), None
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
@@ -47,18 +49,37 @@ class Keeper:
                     raise Diverged(f"The weights after epoch {history[-1]['epoch']} are not finite.")
                 self._best = weights
                 if self.run:
+                    self.settle()  # model.keras is never more than an epoch ahead of the checkpoints
                     save_model(self.model, self.run)
         if self.run:
             files.write_csv(self.run.history, list(history[0]), [row.values() for row in history])
 
     def newest(self) -> Checkpoint | None:
         """The newest checkpoint that verifies."""
+        self.settle()
         return checkpoint.load(self.run.checkpoints) if self.run else None
 
     def checkpoint(self, step: int, position) -> None:
-        """Saves the whole state of the run."""
+        """Takes the whole state of the run as it is now; a thread writes it while training goes on.
+
+        Raises:
+            Diverged: a weight is not finite.
+            UserError: the checkpoint before this one could not be written.
+        """
         if self.run:
-            checkpoint.save(self.run.checkpoints, step, self.learner.state, asdict(position))
+            self.settle()
+            arrays = checkpoint.snapshot(step, self.learner.state)
+            self._pending = self._writer.submit(checkpoint.write, self.run.checkpoints, step, arrays, asdict(position))
+
+    def settle(self) -> None:
+        """Waits until the last checkpoint stands.
+
+        Raises:
+            UserError: it could not be written.
+        """
+        pending, self._pending = self._pending, None
+        if pending:
+            pending.result()
 
     def finish(self) -> None:
         """Leaves the model with its best weights (after a resume they may have to be read back)."""

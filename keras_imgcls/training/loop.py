@@ -222,6 +222,7 @@ class Loop:
     def _interrupt(self) -> NoReturn:
         """Saves the run where it stands."""
         self._checkpoint()
+        self.keep.settle()
         self._progress.clear()
         position = self.position
         note(
