@@ -36,7 +36,7 @@ def dry_run(config: TrainConfig) -> str:
     if feed.steps > steps:
         learner.train_function(iterator)
     seconds = (time.perf_counter() - began) / steps
-    described = classifier.describe(ready.model)
+    described, need = classifier.describe(ready.model), memory.estimate(ready.model, config, feed.images)
     rows = [
         ("model", config.model),
         ("first weights", ready.first_weights),
@@ -44,7 +44,7 @@ def dry_run(config: TrainConfig) -> str:
         ("multiply-adds an image", f"{described.macs:,}"),
         (
             "memory, estimated",
-            f"{memory.estimate(ready.model, config).of(config.batch_size) / 2**20:,.0f} MiB beside what is loaded now",
+            f"{need.of(config.batch_size) / 2**20:,.0f} MiB beside what is loaded now",
         ),
         ("precision", config.mixed_precision),
         (

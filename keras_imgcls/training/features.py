@@ -18,7 +18,7 @@ DETERMINISTIC_RAM = 2 * 2**30  # bytes; under --deterministic the choice may not
 
 def head(model: keras.Model) -> keras.Model:
     """What comes behind the features (behind their pool, where there is one), over the layers of `model`."""
-    return keras.Model(_pooled(model), model.outputs[0], name=f"{model.name}-head")
+    return keras.Model(pooled(model), model.outputs[0], name=f"{model.name}-head")
 
 
 def views_that_fit(model: keras.Model, feed: Feed, views: int, deterministic: bool) -> int:
@@ -32,7 +32,7 @@ def views_that_fit(model: keras.Model, feed: Feed, views: int, deterministic: bo
     """
     if feed.view is None:
         return 0
-    size = 4 * int(np.prod(_pooled(model).shape[1:])) * len(feed.order(0))
+    size = 4 * int(np.prod(pooled(model).shape[1:])) * len(feed.order(0))
     memory = DETERMINISTIC_RAM if deterministic else available_memory() // 4
     possible = min(views, memory // size)
     if possible < views:
@@ -61,12 +61,12 @@ class Features:
             views: how many to keep.
             validate: validation of the model; a `Validator` is given features too.
         """
-        body = keras.Model(view.inputs[0], _pooled(view))
+        body = keras.Model(view.inputs[0], pooled(view))
 
-        def pooled(images):
+        def features_of(images):
             return tf.cast(body(tf.cast(images, tf.float32), training=False), tf.float32)
 
-        compute = tf.function(pooled, autograph=False, reduce_retracing=True)
+        compute = tf.function(features_of, autograph=False, reduce_retracing=True)
         parts = [_all(feed.view(number), compute) for number in range(views)]
         self._features, (_, self._labels, self._ids) = [part[0] for part in parts], parts[0]
         self._whole, self._validate = feed, validate
@@ -95,7 +95,8 @@ class Features:
         return Validator(head_model, tf.data.Dataset.from_tensors(self._held_out))
 
 
-def _pooled(model: keras.Model) -> keras.KerasTensor:
+def pooled(model: keras.Model) -> keras.KerasTensor:
+    """What the head of `model` starts from: the features, behind their pool where there is one."""
     names = [layer.name for layer in model.layers]
     return model.get_layer("pool" if "pool" in names else "features").output
 

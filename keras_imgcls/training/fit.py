@@ -68,14 +68,13 @@ def resolve(config: TrainingOptions, model: keras.Model, feed: Feed, macs: int) 
     Raises:
         UserError: memory won't do.
     """
-    memory.require(model, config)
+    changes: dict[str, Any] = _check_phases(config, model, feed)
+    memory.require(model, config_module.replace(config, **changes), feed.images)
     gpu = bool(tf.config.list_physical_devices("GPU"))
-    changes: dict[str, Any] = {}
     if config.xla == "auto":
         changes["xla"] = "on" if gpu and not config.deterministic else "off"
     if not config.steps_per_execution:
         changes["steps_per_execution"] = _steps_per_execution(config.batch_size * macs, feed.steps)
-    changes |= _check_phases(config, model, feed)
     speeds: dict[str, float] = {}
     precision = config.mixed_precision
     if precision == "auto" and config.deterministic:

@@ -56,7 +56,7 @@ class TestAuto:
     def choose(self, monkeypatch, speeds, images=10_000, **changes):
         timed = []
 
-        def choose_precision(model, shape, precisions, seconds):
+        def choose_precision(model, shape, precisions, seconds, frozen):
             timed.append(shape[0])
             return precisions[0], {precisions[0]: speeds[shape[0]]}
 

@@ -1,0 +1,41 @@
+"""Prints the estimated and the measured bytes of three training steps and a checkpoint: `peak.py FREEZE FEATURE_VIEWS`."""
+
+import resource
+import sys
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from keras_imgcls.core.config import TrainConfig
+from keras_imgcls.models import classifier
+from keras_imgcls.training import fit, memory
+from keras_imgcls.training.feed import Feed
+
+SIZE, BATCH, IMAGES = 96, 32, 96
+
+
+def batches(number, batch_size):
+    images = np.zeros((IMAGES, SIZE, SIZE, 3), np.uint8)
+    labels = np.eye(2, dtype=np.float32)[np.arange(IMAGES) % 2]
+    return tf.data.Dataset.from_tensor_slices((images, labels, np.arange(IMAGES))).batch(batch_size)
+
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+freeze, views = sys.argv[1], int(sys.argv[2])
+config = TrainConfig(
+    dataset="digits", epochs=1, batch_size=BATCH, optimizer="adamw", learning_rate=0.001, mixed_precision="float32",
+    xla="off", steps_per_execution=1, freeze=freeze, unfreeze_epoch="0", feature_views=views,
+)  # fmt: skip
+model = classifier.build("resnet50", (SIZE, SIZE, 3), 2)
+feed = Feed(
+    lambda epoch, first: batches(epoch, BATCH), IMAGES // BATCH, IMAGES, (SIZE, SIZE, 3), 2,
+    view=lambda number: batches(number, 32), order=lambda epoch: np.arange(IMAGES),
+)  # fmt: skip
+need = memory.estimate(model, config, IMAGES).of(BATCH)
+before = resident()
+fit.fit(model, feed, config, dict)
+print(int(need), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before)
