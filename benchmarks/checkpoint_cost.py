@@ -2,7 +2,7 @@
 
     bash bin/environment/launch benchmarks/checkpoint_cost.py [--minutes=4] [--model=resnet50] [--folder=DISK]
 
-The loop of `bin/train` trains one model on random images, and saves after every fourth block of steps: in turns a block
+The loop of `bin/train` trains one model on random images, and saves before every second block of steps: in turns a block
 begins with a save that a thread writes (as in every run), has none, begins with one that training waits for, has none. A
 block with a save less the block behind it is what that save costs; once a minute, that is so much of a minute. Medians
 over the turns, with a 95 % interval (bootstrap). --folder is on the disk that is meant.
@@ -39,7 +39,7 @@ MINUTES = flags.DEFINE_float("minutes", 4.0, "How long to train.", lower_bound=0
 STEPS = flags.DEFINE_integer("steps", 16, "Training steps in a block; a save has to be written within them.", 2)
 MODEL = flags.DEFINE_string("model", "resnet50", "A model by name.")
 FOLDER = flags.DEFINE_string("folder", "", "Where checkpoints go. Empty: the folder for temporary files.")
-BATCH, SIZE, CLASSES, ENDLESS = 32, 64, 1000, 10**9
+BATCH, SIZE, CLASSES, ENDLESS = 32, 64, 1000, 10**6
 WAYS = ("written by a thread", "written in the training thread")
 HEADER = ("checkpoint a minute", "a save costs", "95 % interval", "training speed against none", "turns")
 

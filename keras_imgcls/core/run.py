@@ -111,6 +111,8 @@ def _require_no_run(path: Path, overwrite: bool) -> None:
             raise UserError(
                 f"{path} holds a run: continue it with --resume, replace it with --overwrite, or choose another --run_dir."
             )
+        for part in path.glob(f"*/{lock.NAME}"):  # of folds and trials
+            lock.require_free(part.parent)
     parent = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
     if not parent.is_dir():
         raise UserError(f"Can't make the run directory {path}: {parent} is no folder.")

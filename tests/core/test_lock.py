@@ -7,12 +7,14 @@ import sys
 import pytest
 
 from keras_imgcls.core import lock
+from keras_imgcls.core import run as run_module
 from keras_imgcls.core.errors import UserError
 
 HOLDER = """
 import sys, time
 from pathlib import Path
 from keras_imgcls.core import lock
+from keras_imgcls.core import run as run_module
 with lock.hold(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
@@ -33,6 +35,14 @@ def test_a_second_process_is_refused_by_number_and_machine(tmp_path, holder):
     for attempt in (lambda: lock.hold(tmp_path / "run").__enter__(), lambda: lock.require_free(tmp_path / "run")):
         with pytest.raises(UserError, match=rf"is in use by process {holder.pid} on {socket.gethostname()}, since"):
             attempt()
+
+
+def test_a_run_is_not_written_over_while_a_fold_of_it_is_in_use(tmp_path, holder):
+    (tmp_path / "config.flags").touch()
+    for attempt in (run_module.create, run_module.require_free):
+        with pytest.raises(UserError, match=rf"run is in use by process {holder.pid} on"):
+            attempt(tmp_path, overwrite=True)
+    assert (tmp_path / "config.flags").exists()
 
 
 def test_a_killed_holder_is_no_obstacle(tmp_path, holder):

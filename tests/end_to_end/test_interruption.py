@@ -101,3 +101,20 @@ def test_a_second_process_is_refused(command, tmp_path):
     third = command("train", *SHORT, "--run_dir=run", "--overwrite", cwd=tmp_path)
     assert third.returncode == 0, third.stderr
     assert not (tmp_path / "run" / ".lock").exists()
+
+
+@pytest.mark.slow
+def test_folds_are_locked_as_a_whole_and_one_by_one(command, tmp_path):
+    process, wait_for = start(tmp_path, *SHORT, "--folds=2", "--run_dir=run", "--epochs=1000")
+    wait_for("run/fold_1/manifest.csv")
+    for arguments in (["--folds=2", "--overwrite"], ["--resume"]):
+        second = command(
+            "train", *(SHORT if "--overwrite" in arguments else []), *arguments, "--run_dir=run", cwd=tmp_path
+        )
+        assert second.returncode == 1
+        assert f"run is in use by process {process.pid} on " in second.stderr
+    second = command("train", "--run_dir=run/fold_1", "--resume", cwd=tmp_path)
+    assert second.returncode == 1
+    assert f"fold_1 is in use by process {process.pid} on " in second.stderr
+    process.kill()
+    process.wait()

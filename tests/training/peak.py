@@ -1,4 +1,4 @@
-"""Prints the estimated and the measured bytes of three training steps and a checkpoint: `peak.py FREEZE FEATURE_VIEWS`."""
+"""Prints the estimated and the measured bytes of three training steps: `peak.py FREEZE`."""
 
 import resource
 import sys
@@ -25,10 +25,9 @@ def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
-freeze, views = sys.argv[1], int(sys.argv[2])
 config = TrainConfig(
     dataset="digits", epochs=1, batch_size=BATCH, optimizer="adamw", learning_rate=0.001, mixed_precision="float32",
-    xla="off", steps_per_execution=1, freeze=freeze, unfreeze_epoch="0", feature_views=views,
+    xla="off", steps_per_execution=1, freeze=sys.argv[1], feature_views=1,
 )  # fmt: skip
 model = classifier.build("resnet50", (SIZE, SIZE, 3), 2)
 feed = Feed(

@@ -1,5 +1,10 @@
 import dataclasses
+import itertools
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import keras
 import pytest
@@ -8,7 +13,9 @@ import tensorflow as tf
 from keras_imgcls.core.errors import UserError
 from keras_imgcls.training import batch_size, memory
 from keras_imgcls.training import fit as fit_module
-from tests.training.toy import make_config, make_feed, make_model
+from tests.training.toy import make_config, make_feed, make_model, make_staged
+
+FACTOR = 2.0
 
 
 def test_the_estimate_grows_with_batch_and_precision():
@@ -50,6 +57,59 @@ def test_a_step_that_runs_out_of_memory_is_explained():
     config = make_config(batch_size=8)
     with pytest.raises(UserError, match=re.escape("Out of memory in a step with 8 images. Try --batch_size=4")):
         fit_module.fit(make_model(), make_feed(), config, dict, augment=augment)
+
+
+class TestFrozen:
+    def need(self, freeze="none", images=0, **changes):
+        return memory.estimate(make_staged(), make_config(freeze=freeze, **changes), images)
+
+    def test_the_more_is_frozen_the_less_it_takes(self):
+        needs = [self.need(freeze, feature_views=0) for freeze in ("none", "stem", "stage1", "features")]
+        assert all(less.fixed < more.fixed for more, less in itertools.pairwise(needs))
+        assert all(less.image < more.image for more, less in itertools.pairwise(needs))
+
+    def test_only_what_trains_has_gradients_slots_and_averages(self):
+        model, head = make_staged(), 6 * 3 + 3
+        fixed = self.need("features", optimizer="adamw", averaging="ema", feature_views=0).fixed
+        assert fixed - memory.FIXED == 4 * (2 * model.count_params() + 7 * head)
+        again = self.need("features", optimizer="sgd", feature_views=0).fixed
+        assert fixed - again == 4 * 2 * 2 * head
+
+    def test_the_phase_that_takes_most_counts(self):
+        assert self.need("stage1", unfreeze_epoch="2") == self.need("none")
+
+    def test_kept_features_are_counted_and_the_body_keeps_nothing(self):
+        few, many = (self.need("features", images=images, feature_views=3) for images in (1000, 2000))
+        assert many.fixed - few.fixed == 4 * 6 * 1000 * 3
+        assert many.image < self.need("features", feature_views=0).image
+
+    def test_auto_asks_the_same(self, monkeypatch):
+        """With so much left, all layers would be trained in 16 at a time, the last ones in 64 and more."""
+        config = make_config(freeze="stage1", batch_size=0)
+        left = self.need("stage1").of(70)
+        assert self.need("none").largest_batch(left) < 64
+        monkeypatch.setattr(batch_size, "available_memory", lambda: left)
+        timed = []
+
+        def choose_precision(model, shape, precisions, seconds, frozen):
+            timed.append((shape[0], frozen[-1].name))
+            return precisions[0], {precisions[0]: float(shape[0])}
+
+        monkeypatch.setattr(batch_size, "choose_precision", choose_precision)
+        assert batch_size.choose(make_staged(), config, 10_000, (8, 8, 1)) == 64
+        assert timed == [(16, "stage1"), (32, "stage1"), (64, "stage1")]
+        assert batch_size.choose(make_staged(), make_config(freeze="features"), 10_000, (8, 8, 1)) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("freeze", ["none", "stage3", "features"])
+def test_the_estimate_is_near_the_measured_peak(freeze):
+    """Of a real training of ResNet-50 in a process of its own."""
+    command = [sys.executable, Path(__file__).with_name("peak.py"), freeze]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    printed = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    estimated, measured = map(int, printed.splitlines()[-1].split())
+    assert measured / FACTOR < estimated < measured * FACTOR
 
 
 class TestAuto:
