@@ -23,7 +23,7 @@ from keras_imgcls.training.callbacks import TensorBoard
 from keras_imgcls.training.fit import Outcome, fit
 from keras_imgcls.training.validation import Validator
 
-EVALUATION_BATCH = 500
+EVALUATION_BATCH, EVALUATION_PIXELS = 500, 2**21  # 500 images of 224 px would take 3.2 GB in one layer of ResNet-50
 SHEET_IMAGES = 64
 
 
@@ -111,7 +111,12 @@ def _introduce(run: Run, ready: Prepared) -> None:
 def _batches(ready: Prepared, split: str):
     if not len(ready.samples.manifest.ids(split)):
         return None
-    return prepare.evaluation_batches(ready.samples, ready.store, split, EVALUATION_BATCH)
+    return prepare.evaluation_batches(ready.samples, ready.store, split, evaluation_batch(ready.store.shape))
+
+
+def evaluation_batch(image_shape: tuple[int, int, int]) -> int:
+    """How many images are evaluated at once, so that validation takes no more memory than training."""
+    return int(np.clip(EVALUATION_PIXELS // (image_shape[0] * image_shape[1]), 1, EVALUATION_BATCH))
 
 
 def _sheet(ready: Prepared) -> np.ndarray:

@@ -8,6 +8,7 @@ import tensorflow as tf
 from keras_imgcls.core.config import TrainConfig
 from keras_imgcls.core.errors import UserError
 from keras_imgcls.experiment import prepare
+from keras_imgcls.experiment.train import evaluation_batch
 from keras_imgcls.models import classifier, pretrained
 from keras_imgcls.training.validation import Validator
 from tests.inference.tiny import make_run
@@ -150,6 +151,11 @@ def test_digits_are_not_mirrored_and_that_is_said(ready, capsys, augment, mirror
     config = dataclasses.replace(ready.config, augment=augment, mirror_images=mirror_images)
     assert prepare.settle_data(config, ready.samples).augment == expected
     assert ("No mirror images" in "".join(capsys.readouterr())) is said
+
+
+def test_large_images_are_evaluated_in_smaller_batches():
+    shapes = [(side, side, 3) for side in (32, 64, 224, 4000)]
+    assert [evaluation_batch(shape) for shape in shapes] == [500, 500, 41, 1]
 
 
 def test_validation_counts_images_and_classes():
