@@ -154,9 +154,9 @@ def _exports(parity: dict[str, Any]) -> str:
         for entry in parity["artefacts"]
     ]
     about = (
-        f"Each was run in a fresh interpreter on {parity['images']:,} images of the {parity['split']} split, of which the "
-        f"Keras model has {parity['keras_accuracy']:.2%} right. The difference is that of any probability. More, with "
-        "times and operations, is in `parity.json`."
+        f"Exported on {parity['date']}. Each was run in a fresh interpreter on {parity['images']:,} images of the "
+        f"{parity['split']} split, of which the Keras model has {parity['keras_accuracy']:.2%} right. The difference is "
+        "that of any probability. More, with times and operations, is in `parity.json`."
     )
     return f"{about}\n\n{_table(header, rows)}"
 

@@ -1,6 +1,7 @@
 """Export: every artefact is written aside, proven, and only then put in place, all of them together."""
 
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -109,6 +110,7 @@ def check(path: Path, form: Format, expected: Reference, config: ExportConfig) -
 
 def _summary(trained: Trained, expected: Reference, config: ExportConfig, results: list[Parity]) -> dict:
     return {
+        "date": time.strftime("%Y-%m-%d"),
         "split": expected.split,
         "images": len(expected.images),
         "data_sha256": contents_digest(trained.run, expected.data) if expected.data else None,

@@ -1,9 +1,9 @@
 """Web: a static folder with a page that runs the model in a browser, for any file server under any path."""
 
+import base64
 import hashlib
 import json
 import shutil
-import time
 from importlib import resources
 from pathlib import Path
 
@@ -46,13 +46,13 @@ def write(
     files.write_json(folder / "manifest.webmanifest", _manifest(card["name"]))
     for size in ICON_SIZES:
         _icon(size).save(folder / f"icon-{size}.png")
-    _list_files(folder)
+    list_files(folder)
 
 
 def _card(run: Run, predictor: BasePredictor, parity: dict, proven: Parity) -> dict:
     """What the page says of the model and needs to feed it; the accuracy is that of the file on the page."""
     config = run.config
-    dataset = config.dataset or Path(config.data_dir).name
+    dataset = config.dataset or Path(config.data_dir).resolve().name
     return {
         "name": dataset,
         "dataset": dataset,
@@ -68,7 +68,7 @@ def _card(run: Run, predictor: BasePredictor, parity: dict, proven: Parity) -> d
         "accuracy_high": proven.accuracy_high,
         "images": proven.images,
         "split": parity["split"],
-        "date": time.strftime("%Y-%m-%d"),
+        "date": parity["date"],
     }
 
 
@@ -87,12 +87,21 @@ def _icon(size: int) -> Image.Image:
     return icon
 
 
-def _list_files(folder: Path) -> None:
-    """Tells the service worker which files to keep, under a name that changes with any of them."""
+def list_files(folder: Path) -> None:
+    """Tells the service worker which files to keep, with their checksums, under a name that changes with any of them."""
     worker = folder / "service_worker.js"
     listed = sorted(path for path in folder.rglob("*") if path.is_file() and path != worker)
-    digest = hashlib.sha256(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in listed)).hexdigest()
-    names = [".", *(path.relative_to(folder).as_posix() for path in listed)]
+    checksums = {_address(path.relative_to(folder)): _checksum(path.read_bytes()) for path in listed}
+    version = hashlib.sha256(json.dumps(checksums).encode()).hexdigest()[:16]
     text = worker.read_text(encoding="utf-8")
-    text = text.replace('const VERSION = "";', f'const VERSION = "keras_imgcls {digest[:16]}";')
-    files.write_text(worker, text.replace("const FILES = [];", f"const FILES = {json.dumps(names)};"))
+    text = text.replace('const VERSION = "";', f'const VERSION = "{version}";')
+    files.write_text(worker, text.replace("const FILES = {};", f"const FILES = {json.dumps(checksums, indent=2)};"))
+
+
+def _address(path: Path) -> str:
+    return "." if path.name == "index.html" else path.as_posix()
+
+
+def _checksum(contents: bytes) -> str:
+    """As browsers write them: W3C Subresource Integrity."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(contents).digest()).decode()

@@ -5,7 +5,6 @@ import hashlib
 import shutil
 import subprocess
 import tarfile
-import tempfile
 from pathlib import Path
 
 from keras_imgcls.core import files
@@ -32,11 +31,11 @@ def runtime(cache_folder: Path) -> Path:
     """
     folder = cache_folder / "web" / PACKAGE.rpartition("/")[2]
     if not folder.is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent) as work:  # on one disk, to be renamed
-            archive = _fetched(Path(work))
+        files.clear(folder.parent)
+        with files.folder_aside(folder) as work:
+            archive = _fetched(work)
             _require_pinned(archive)
-            staged = Path(work) / "staged"
+            staged = work / "staged"
             _unpack(archive, staged)
             files.write_text(staged / "NOTICE.txt", f"{PACKAGE}: {LICENSE}\n")
             files.replace_folder(staged, folder)
@@ -47,7 +46,7 @@ def _fetched(folder: Path) -> Path:
     npm = shutil.which("npm")
     if npm is None:
         raise UserError("The web page needs npm once, to fetch the runtime: install Node.js (https://nodejs.org).")
-    command = [npm, "pack", PACKAGE, "--silent", "--pack-destination", str(folder)]
+    command = [npm, "pack", PACKAGE, "--loglevel=error", "--pack-destination", str(folder)]
     result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     archives = list(folder.glob("*.tgz"))
     if result.returncode or len(archives) != 1:

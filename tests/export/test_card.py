@@ -10,6 +10,7 @@ from keras_imgcls.export import card
 from tests.inference.tiny import NAMES, make_run
 
 PARITY = {
+    "date": "2026-11-24",
     "split": "test",
     "images": 359,
     "keras_accuracy": 0.875,

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import io
+import subprocess
 import tarfile
 
 import pytest
@@ -11,7 +12,8 @@ from keras_imgcls.core.errors import UserError
 from keras_imgcls.export import web_runtime
 
 NPM = """#!/bin/sh
-# A stand-in for npm that packs what the test prepared.
+# A stand-in for npm that packs what the test prepared, and is as silent as npm where it is told to be.
+case "$*" in *--silent*) exec 2>/dev/null;; esac
 echo "$@" >> "{log}"
 [ -e "{archive}" ] || {{ echo "npm error code ENOTFOUND" >&2; exit 1; }}
 for word; do folder=$word; done
@@ -73,6 +75,15 @@ def test_what_npm_says_is_told_in_one_line(tmp_path, npm):
     ):
         web_runtime.runtime(tmp_path / "cache")
     assert not list((tmp_path / "cache" / "web").iterdir())
+
+
+def test_what_a_killed_fetch_left_goes(tmp_path, monkeypatch, npm):
+    prepare(tmp_path, monkeypatch, WHOLE)
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    (tmp_path / "cache" / "web" / f".tasks-vision@0.10.35.{gone.pid}.01234567.new" / "staged").mkdir(parents=True)
+    folder = web_runtime.runtime(tmp_path / "cache")
+    assert list((tmp_path / "cache" / "web").iterdir()) == [folder]
 
 
 def test_without_npm_one_line_says_what_to_install(tmp_path, monkeypatch):

@@ -8,44 +8,58 @@ const REASONS = {
   NotReadableError: "The camera is in use by another program.",
 };
 
+const end = (stream) => stream?.getTracks().forEach((track) => track.stop());
+
 export class Camera {
   constructor(video) {
     this.video = video;
     this.facing = "environment"; // the one on the back of a phone
+    this.asked = null; // what the newest `start` waits for or got
   }
 
-  get on() {
-    return Boolean(this.video.srcObject);
-  }
-
+  // Opens the camera; true if it is open then. People may think long about the permission, and a `stop` meanwhile counts.
   async start() {
     if (!navigator.mediaDevices?.getUserMedia) {
       throw new Problem("The camera needs a page that was loaded by https or from localhost. Choose pictures instead.");
     }
     this.stop();
+    const asked = navigator.mediaDevices.getUserMedia({ video: { facingMode: this.facing }, audio: false });
+    this.asked = asked;
+    let stream;
     try {
-      this.video.srcObject = await navigator.mediaDevices.getUserMedia({ video: { facingMode: this.facing }, audio: false });
+      stream = await asked;
     } catch (error) {
+      if (this.asked !== asked) return false;
       throw new Problem(REASONS[error.name] ?? `The camera can't be used: ${error.message}`);
     }
-    await this.video.play();
+    if (this.asked === asked) this.video.srcObject = stream;
+    else end(stream);
+    return this.asked === asked;
   }
 
-  async turn() {
+  turn() {
     this.facing = this.facing === "environment" ? "user" : "environment";
-    await this.start();
+    return this.start();
   }
 
   stop() {
-    this.video.srcObject?.getTracks().forEach((track) => track.stop());
+    end(this.video.srcObject);
     this.video.srcObject = null;
+    this.asked = null;
   }
 
-  // Calls `look` with the video for each frame that there is time for.
+  // Calls `look` with the video for each frame that there is time for, until this stream is stopped or another begins.
   async watch(look) {
-    while (this.on) {
+    const stream = this.video.srcObject;
+    while (stream && this.video.srcObject === stream) {
+      if (!stream.active) throw new Problem("The camera has been taken away.");
       if (this.video.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA) look(this.video);
       await new Promise((resolve) => { requestAnimationFrame(resolve); });
     }
+  }
+
+  async hasOthers() {
+    const devices = await navigator.mediaDevices.enumerateDevices();
+    return devices.filter((device) => device.kind === "videoinput").length > 1;
   }
 }

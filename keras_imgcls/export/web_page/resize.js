@@ -13,9 +13,10 @@ function keys(place) {
   return x < 2 ? ((-0.5 * x + 2.5) * x - 4) * x + 2 : 0;
 }
 
-// `image` (ImageData) as ImageData of `size` x `size`; `method` is squash, crop or pad, the rest as in training.
-export function resized(image, size, method, interpolation) {
-  let { width, height } = image;
+// A picture as ImageData of `size` x `size`. `picture.row(place)` gives the RGBA bytes of one of its rows, which are asked for
+// once each, from top to bottom; `method` is squash, crop or pad, the rest as in training.
+export function resized(picture, size, method, interpolation) {
+  let { width, height } = picture;
   let [left, top] = [0, 0];
   let [across, down] = [size, size];
   if (method === "crop") {
@@ -27,33 +28,45 @@ export function resized(image, size, method, interpolation) {
     [across, down] = [width, height].map((side) => Math.max(1, halfToEven(Math.fround(side * scale))));
   }
   const columns = spans(width, across, interpolation);
-  const rows = spans(height, down, interpolation);
-  const result = new Uint8ClampedArray(4 * size * size);
-  const [leftMargin, topMargin] = [Math.floor((size - across) / 2), Math.floor((size - down) / 2)];
-  for (let at = 3; at < result.length; at += 4) result[at] = 255;
-  const line = new Float32Array(3 * width);
-  rows.forEach((row, y) => {
-    weighRows(image, line, left, top, width, row);
-    columns.forEach((column, x) => {
-      const place = 4 * ((y + topMargin) * size + x + leftMargin);
-      for (let channel = 0; channel < 3; channel += 1) {
-        let sum = 0;
-        column.weights.forEach((weight, at) => { sum += weight * line[3 * (column.start + at) + channel]; });
-        result[place + channel] = halfToEven(sum); // clamped by its type
-      }
-    });
+  const sums = Array.from({ length: down }, () => new Float32Array(3 * across));
+  const line = new Float32Array(3 * across);
+  receivers(spans(height, down, interpolation), height).forEach((receiving, place) => {
+    if (!receiving.length) return;
+    weighColumns(picture.row(top + place).subarray(4 * left), columns, line);
+    for (const { row, weight } of receiving) line.forEach((value, at) => { sums[row][at] += weight * value; });
   });
-  return new ImageData(result, size, size);
+  return placed(sums, across, size);
 }
 
-function weighRows(image, line, left, top, width, { start, weights }) {
-  line.fill(0);
-  weights.forEach((weight, at) => {
-    let from = 4 * ((top + start + at) * image.width + left);
-    for (let to = 0; to < 3 * width; to += 3, from += 4) {
-      for (let channel = 0; channel < 3; channel += 1) line[to + channel] += weight * image.data[from + channel];
+// For each row of the source, the rows of the result that it counts in, and how much.
+function receivers(rows, height) {
+  const found = Array.from({ length: height }, () => []);
+  rows.forEach(({ start, weights }, row) => weights.forEach((weight, at) => found[start + at].push({ row, weight })));
+  return found;
+}
+
+function weighColumns(source, columns, line) {
+  columns.forEach(({ start, weights }, column) => {
+    let [red, green, blue] = [0, 0, 0];
+    for (let at = 0, from = 4 * start; at < weights.length; at += 1, from += 4) {
+      red += weights[at] * source[from];
+      green += weights[at] * source[from + 1];
+      blue += weights[at] * source[from + 2];
     }
+    [line[3 * column], line[3 * column + 1], line[3 * column + 2]] = [red, green, blue];
   });
+}
+
+// Rounded rows in the middle of a black square.
+function placed(rows, across, size) {
+  const result = new Uint8ClampedArray(4 * size * size);
+  const [left, top] = [Math.floor((size - across) / 2), Math.floor((size - rows.length) / 2)];
+  for (let at = 3; at < result.length; at += 4) result[at] = 255;
+  rows.forEach((row, y) => row.forEach((value, at) => {
+    const column = left + Math.floor(at / 3);
+    result[4 * ((top + y) * size + column) + (at % 3)] = halfToEven(value); // clamped by its type
+  }));
+  return new ImageData(result, size, size);
 }
 
 // For each place of the result, which places of the source count, from `start` on, and how much.
