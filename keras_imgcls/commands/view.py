@@ -47,8 +47,9 @@ def serve_page(config: ViewConfig) -> None:
         wanted = command("export", f"--run_dir={config.run_dir}", "--web")
         raise UserError(f"{config.run_dir} has no web page yet: {wanted} makes one.")
     port = free_port(config.port)
-    note(f"Web page: http://localhost:{port}/ (Ctrl-C ends it)")
-    arguments = [str(port), f"--bind={HOST}", f"--directory={page.resolve()}"]
+    # Below a path: the page's service worker would answer for all of localhost:PORT, TensorBoard of another day included.
+    note(f"Web page: http://localhost:{port}/web/ (Ctrl-C ends it)")
+    arguments = [str(port), f"--bind={HOST}", f"--directory={page.resolve().parent}"]
     os.execv(sys.executable, [sys.executable, "-m", "http.server", *arguments])
 
 

@@ -91,5 +91,5 @@ def test_the_web_page_is_served_on_this_machine_alone(tmp_path, monkeypatch, cap
         view.run(ViewConfig(run_dir=str(tmp_path), web=True, port=0))
     (arguments,) = started
     assert arguments[1:3] == ["-m", "http.server"]
-    assert f"--directory={page.resolve()}" in arguments and "--bind=127.0.0.1" in arguments
-    assert f"http://localhost:{arguments[3]}/" in capsys.readouterr().out
+    assert f"--directory={page.resolve().parent}" in arguments and "--bind=127.0.0.1" in arguments
+    assert f"http://localhost:{arguments[3]}/web/" in capsys.readouterr().out
