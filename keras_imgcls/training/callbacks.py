@@ -1,10 +1,14 @@
 """Keras callbacks of a run: TensorBoard's files. Any other Keras callback may stand beside them."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
+
+from keras_imgcls.core.errors import UserError
 
 SCALARS = ("loss", "accuracy", "learning_rate", "images_per_second", "data_wait")
 
@@ -19,6 +23,10 @@ class TensorBoard(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None) -> None:
         """Opens the event files and writes what does not change."""
+        with self._told():
+            self._open()
+
+    def _open(self) -> None:
         self._train = tf.summary.create_file_writer(str(self._folder / "train"))
         self._validation = tf.summary.create_file_writer(str(self._folder / "validation"))
         with self._train.as_default():
@@ -28,7 +36,11 @@ class TensorBoard(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs=None) -> None:
         """Writes the row of the epoch."""
-        row, step = logs or {}, epoch + 1  # as in history.csv and on the console
+        with self._told():
+            self._write(epoch, logs or {})
+
+    def _write(self, epoch: int, row: dict) -> None:
+        step = epoch + 1  # as in history.csv and on the console
         with self._train.as_default():
             for name in SCALARS:
                 if row.get(name) is not None:
@@ -42,8 +54,17 @@ class TensorBoard(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None) -> None:
         """Closes the event files."""
-        self._train.close()
-        self._validation.close()
+        with self._told():
+            self._train.close()
+            self._validation.close()
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except tf.errors.OpError as error:  # a full disk
+            reason = str(error).rpartition("; ")[2].partition("\n")[0]
+            raise UserError(f"Can't write {self._folder}: {reason}.") from error
 
 
 def _graph(view: keras.Model) -> tf.Graph:
