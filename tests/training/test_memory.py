@@ -15,7 +15,7 @@ from keras_imgcls.training import batch_size, memory
 from keras_imgcls.training import fit as fit_module
 from tests.training.toy import make_config, make_feed, make_model, make_staged
 
-FACTOR = 2.0
+FACTOR = 2.5  # measured: 1.1 with nothing frozen, 1.5 up to stage3, 2.0 for a head on kept features; all above the peak
 
 
 def test_the_estimate_grows_with_batch_and_precision():
