@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(arguments)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
+        note(f"error: {error}", sys.stderr)
         return 1
     except BrokenPipeError:  # the reader of our output has left (`| head`): no traceback, and none at exit either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

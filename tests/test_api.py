@@ -94,6 +94,10 @@ def test_any_model_and_any_dataset_train(tmp_path, batched):
 def test_a_dataset_without_names_is_refused(tmp_path):
     with pytest.raises(keras_imgcls.UserError, match="has no class names"):
         keras_imgcls.train(toy_model(), toy_dataset(32, True), run_dir=str(tmp_path / "run"))
+    with pytest.raises(keras_imgcls.UserError, match=r"A class can't be called '\\x1b\[2J'"):
+        names = ["dark", "\x1b[2J"]
+        keras_imgcls.train(toy_model(), toy_dataset(32, True), class_names=names, run_dir=str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_model_of_ones_own_trains_on_a_named_dataset(tmp_path):

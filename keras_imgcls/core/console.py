@@ -11,15 +11,34 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
+# Not printable to Python, but spelling: the joiners of Persian and of emoji, and spaces that don't break or are wide.
+SPELLING = "\u200c\u200d\xa0\u3000"
+
+
+def visible(text: str) -> str:
+    """`text` with what a terminal obeys, control characters and the like, as escapes: names of files may hold anything."""
+    if text.isprintable():
+        return text
+    return "".join(
+        letter
+        if letter.isprintable() or letter in SPELLING
+        else letter.encode("unicode_escape", "surrogatepass").decode()
+        for letter in text
+    )
+
 
 def note(text: str, stream: TextIO | None = None) -> None:
-    """Prints one line of information at once."""
-    print(text, file=stream or sys.stdout, flush=True)
+    """Prints information at once, a line or more."""
+    print(_lines(text), file=stream or sys.stdout, flush=True)
 
 
 def warn(text: str) -> None:
     """Prints one line of warning on standard error."""
-    print(f"warning: {text}", file=sys.stderr, flush=True)
+    note(f"warning: {text}", sys.stderr)
+
+
+def _lines(text: str) -> str:
+    return "\n".join(map(visible, text.split("\n")))
 
 
 def command(verb: str, *arguments: str) -> str:
@@ -106,7 +125,8 @@ class Progress:
         self._drawn = now
         rate = (done - self._start) / max(now - self._began, 1e-9)
         eta = f"ETA {duration((self._total - done) / rate)}" if rate > 0 else ""
-        line = "  ".join(part for part in (self._label, f"{done / self._total:4.0%}", eta, text) if part)
+        parts = (self._label, f"{done / self._total:4.0%}", eta, text)
+        line = visible("  ".join(part for part in parts if part))
         if self._live:
             width = shutil.get_terminal_size().columns - 1
             print(f"\r\x1b[K{line[:width]}", end="", file=self._stream, flush=True)

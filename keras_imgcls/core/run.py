@@ -5,7 +5,8 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from typing import Any
 from keras_imgcls.core import files, lock, options
 from keras_imgcls.core.config import TrainConfig
 from keras_imgcls.core.errors import UserError
+
+CONTROL = {"Cc", "Cs", "Zl", "Zp"}  # Unicode's categories of control characters, lone surrogates, ends of lines
+LONGEST = 150  # bytes of a run's name but the time; file systems take 255 bytes
 
 
 class Run:
@@ -66,19 +70,27 @@ class Run:
         """Locks the names of the classes, one a line.
 
         Raises:
-            UserError: a name is empty, or has a line break.
+            UserError: as `require_names`.
         """
-        for name in class_names:
-            if not name or "\n" in name or "\r" in name:
-                raise UserError(f"A class can't be called {name!r}: a name is one line of text.")
+        require_names(class_names)
         files.write_text(self.labels, "".join(f"{name}\n" for name in class_names))
+
+
+def require_names(class_names: Iterable[str]) -> None:
+    """Holds that the names of classes can be lines of `labels.txt`, cells and captions. None of them ever names a file.
+
+    Raises:
+        UserError: a name is empty, or has a line break or another control character.
+    """
+    for name in class_names:
+        if not name or any(unicodedata.category(letter) in CONTROL for letter in name):
+            raise UserError(f"A class can't be called {name!r}: a name is one line of text.")
 
 
 def name_run(dataset: str, model: str) -> Path:
     """`runs/DATASET-MODEL-TIME`, a folder that is not there yet."""
-    safe = "".join(letter if letter.isalnum() or letter in "_.=" else "-" for letter in f"{dataset}-{model}").strip(
-        "-."
-    )
+    letters = (letter if letter.isalnum() or letter in "_.=" else "-" for letter in f"{dataset}-{model}")
+    safe = "".join(letters).strip("-.").encode()[:LONGEST].decode(errors="ignore")
     stem = Path("runs") / f"{safe}-{time.strftime('%Y%m%d-%H%M%S')}"
     path, number = stem, 2
     while path.exists():

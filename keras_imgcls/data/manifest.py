@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_imgcls.core import files
 from keras_imgcls.core.errors import UserError, nearest
+from keras_imgcls.core.run import require_names
 
 SPLITS = ("train", "validation", "test")
 
@@ -24,6 +25,9 @@ class Manifest:
         splits: one of `train`, `validation`, `test` per sample.
         class_names: the names of the classes, in the order of the columns of `labels`.
         groups: names of what must stay in one split (a patient, a video track); empty strings where there are none.
+
+    Raises:
+        UserError: a class has a name that is no line of text.
     """
 
     sources: np.ndarray
@@ -31,6 +35,9 @@ class Manifest:
     splits: np.ndarray
     class_names: tuple[str, ...]
     groups: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        require_names(self.class_names)
 
     def __len__(self) -> int:
         return len(self.sources)

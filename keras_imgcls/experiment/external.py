@@ -34,13 +34,14 @@ def train(
     """Trains on a `tf.data.Dataset`; see `keras_imgcls.train`. `metrics.json` has no test numbers: there is no test split.
 
     Raises:
-        UserError: the dataset has no class names, no known size of images, or no batch.
+        UserError: the dataset has no class names or some that are no lines of text, no known size of images, or no batch.
     """
     config_module.options.check(config)
     if config.folds:
         raise UserError("--folds takes a dataset by name or a folder: the images of a tf.data.Dataset have no names.")
     if not class_names:
         raise UserError("A tf.data.Dataset has no class names: give class_names=[...], in the order of the labels.")
+    run_module.require_names(class_names)
     fit.seed_everything(config.seed, config.deterministic)
     feed = _feed(dataset, len(class_names), config.batch_size or 32)
     height, _, channels = feed.image_shape

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_imgcls.core.errors import UserError
+from keras_imgcls.core.run import require_names
 from keras_imgcls.data.decode import read_image, resize_image
 
 Images = np.ndarray | Sequence[str | Path]
@@ -33,7 +34,12 @@ class BasePredictor(ABC):
         interpolation: str = "bilinear",
         min_confidence: float = 0.0,
     ) -> None:
-        """Stores what it is given."""
+        """Stores what it is given.
+
+        Raises:
+            UserError: a class has a name that is no line of text.
+        """
+        require_names(class_names)
         self.class_names, self.image_shape = tuple(class_names), tuple(image_shape)
         self.resize, self.interpolation, self.min_confidence = resize, interpolation, min_confidence
 

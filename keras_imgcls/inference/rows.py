@@ -1,11 +1,13 @@
 """Rows: what is printed of predictions, as a table, CSV or JSON lines."""
 
 import csv
+import io
 import json
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from typing import TextIO
 
+from keras_imgcls.core.console import visible
 from keras_imgcls.core.errors import UserError
 from keras_imgcls.inference.stream import Prediction
 
@@ -40,9 +42,11 @@ def rows_of(prediction: Prediction, class_names: Sequence[str], topk: int, least
 
 def write_csv(out: TextIO, rows: Iterable[Row], paths: object, class_names: object, has_time: bool) -> None:
     """Rows as CSV with a header; what holds a comma, a quote or a line break is quoted."""
-    header, writer = _header(has_time), csv.writer(out, lineterminator="\n")
+    header = _header(has_time)
     for row in chain([header], rows):
-        writer.writerow(row[: len(header)])
+        line = io.StringIO()
+        csv.writer(line, lineterminator="\r\n").writerow(row[: len(header)])  # with "\n" a "\r" isn't quoted
+        out.write(line.getvalue().removesuffix("\r\n") + "\n")
 
 
 def write_json(out: TextIO, rows: Iterable[Row], paths: object, class_names: object, has_time: bool) -> None:
@@ -55,8 +59,8 @@ def write_table(
     out: TextIO, rows: Iterable[Row], paths: Sequence[str], class_names: Sequence[str], has_time: bool
 ) -> None:
     """Aligned columns, written as rows come; control characters are shown as escapes."""
-    path_width = max(len(_visible(path)) for path in (*paths, HEADER[0]))
-    label_width = max(len(_visible(name)) for name in (*class_names, UNSURE))
+    path_width = max(len(visible(path)) for path in (*paths, HEADER[0]))
+    label_width = max(len(visible(name)) for name in (*class_names, UNSURE))
 
     def line(path: str, rank: object, label: str, probability: str, error: str, time: str) -> str:
         moment = f"{time:>9}  " if has_time else ""
@@ -68,7 +72,7 @@ def write_table(
         share, moment = (
             "" if value is None else form % value for value, form in ((probability, "%.4f"), (time, "%.3f"))
         )
-        print(line(_visible(path), rank or "", _visible(label or ""), share, _visible(error or ""), moment), file=out)
+        print(line(visible(path), rank or "", visible(label or ""), share, visible(error or ""), moment), file=out)
 
 
 WRITERS: dict[str, Callable] = {"table": write_table, "csv": write_csv, "json": write_json}
@@ -76,9 +80,3 @@ WRITERS: dict[str, Callable] = {"table": write_table, "csv": write_csv, "json": 
 
 def _header(has_time: bool) -> tuple[str, ...]:
     return (*HEADER, "time") if has_time else HEADER
-
-
-def _visible(text: str) -> str:
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape", "surrogatepass").decode() for letter in text
-    )

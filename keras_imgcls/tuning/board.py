@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, TextIO
 
-from keras_imgcls.core.console import duration
+from keras_imgcls.core.console import duration, note
 from keras_imgcls.tuning.journal import Record
 from keras_imgcls.tuning.objective import Objective
 
@@ -62,7 +62,7 @@ class Board:
             row = self._running.pop(name)
             self._ended.add(name)
             text = f"failed: {reason}" if reason else _spelt(row["values"])
-            print(self._line(name, row["epoch"], text), file=self._stream, flush=True)
+            note(self._line(name, row["epoch"], text), self._stream)
             self._draw(told=True)
 
     def close(self) -> None:

@@ -24,7 +24,7 @@ def picture(path, seed=0):
 @pytest.fixture
 def photos(tmp_path):
     """Five images with names that break careless writers, and one file that is none."""
-    names = ["a, b.png", "=1+1.png", "line\nbreak.png", 'quote".png', "ünïcode.png"]
+    names = ["a, b.png", "=1+1.png", "line\nbreak.png", 'quote".png', "ünïcode\r\x1b[2J.png"]
     paths = [picture(tmp_path / name, seed) for seed, name in enumerate(names)]
     (tmp_path / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
     return [*paths, str(tmp_path / "torn.png")]
@@ -67,6 +67,7 @@ def test_the_table_is_aligned_and_one_line_a_row(capsys, tiny_run, photos, tmp_p
     lines = out.splitlines()
     assert len(lines) == 1 + 2 * 5 + 1
     assert any(r"line\nbreak.png" in line for line in lines)
+    assert any(r"ünïcode\r\x1b[2J.png" in line for line in lines) and "\x1b" not in out and "\r" not in out
     column = lines[0].index("label")
     assert all(line[column:].startswith(("label", "digit ", " ")) for line in lines)
 

@@ -19,6 +19,25 @@ def test_durations(seconds, text):
     assert console.duration(seconds) == text
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("\x1b[2J\x1b]0;owned\x07", r"\x1b[2J\x1b]0;owned\x07"),
+        ("a\rb\x9b2J", r"a\rb\x9b2J"),
+        ("gpj.\u202efdp", r"gpj.\u202efdp"),
+        ("\udcff.png", r"\udcff.png"),
+        ("été 猫\u3000می\u200cخواهم", "été 猫\u3000می\u200cخواهم"),
+    ],
+)
+def test_a_terminal_is_told_names_and_obeys_none(capsys, name, shown):
+    console.note(f"{name}\nnext")
+    console.warn(name)
+    assert capsys.readouterr() == (f"{shown}\nnext\n", f"warning: {shown}\n")
+    stream = io.StringIO()
+    console.Progress(1, name, stream).update(1, name, force=True)
+    assert stream.getvalue().count(shown) == 2
+
+
 def test_tables_are_aligned():
     assert console.table([("a", 1), ("long", 22)], ("name", "n")) == "name  n\n----  --\na     1\nlong  22"
     assert console.table([]) == ""

@@ -41,8 +41,14 @@ def test_names_of_classes_are_lines(tmp_path):
     names = ["chat, noir", "<b>", "été "]
     made.write_class_names(names)
     assert made.class_names == names
-    with pytest.raises(UserError, match="a name is one line of text"):
-        made.write_class_names(["a\nb"])
+
+
+@pytest.mark.parametrize("name", ["", "a\nb", "a\rb", "a\0", "\x1b[2Jcat", "\x9b2J", "a\u2028b", "\udcff"])
+def test_a_class_is_not_called_what_is_no_line(tmp_path, name):
+    made = make_run(tmp_path / "a")
+    with pytest.raises(UserError, match="A class can't be called '.*': a name is one line of text"):
+        made.write_class_names(["cat", name])
+    assert not made.labels.exists()
 
 
 def test_run_names_do_not_collide(tmp_path, monkeypatch):
@@ -52,3 +58,12 @@ def test_run_names_do_not_collide(tmp_path, monkeypatch):
     assert run.name_run("tfds:mnist", "resnet20(width=32)") != first
     assert first.parent.name == "runs"
     assert "/" not in first.name and "(" not in first.name
+
+
+@pytest.mark.parametrize("dataset", ["../../escaped", "..", "/etc", "a\nb\x1b[2J", "猫" * 200])
+def test_run_names_stay_in_their_folder_and_can_be_made(tmp_path, monkeypatch, dataset):
+    monkeypatch.chdir(tmp_path)
+    path = run.name_run(dataset, "resnet20")
+    path.mkdir(parents=True)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["runs"]
+    assert [entry.name for entry in (tmp_path / "runs").iterdir()] == [path.name] and path.name.isprintable()

@@ -53,6 +53,15 @@ def test_one_row_for_each_prediction_whatever_its_name(written):
     ]
 
 
+def test_names_of_classes_name_no_files(tmp_path):
+    """And cells hold them as they are, so that they can be joined by name."""
+    names = ["..", "../../escaped", "/tmp/escaped", "=cmd|' /C calc'!A0"]
+    evaluation = evaluate_predictions(np.eye(4), np.eye(4), names, np.arange(4))
+    report.write(tmp_path / "x" / "y" / "r", evaluation, ["a.jpg"] * 4, {})
+    assert sorted(path.parent for path in tmp_path.rglob("*.*")) == [tmp_path / "x" / "y" / "r"] * 5
+    assert [row[2] for row in read(tmp_path / "x" / "y" / "r" / "predictions.csv")[1:]] == names
+
+
 def test_classes_and_confusion(written):
     assert read(written[0] / "classes.csv") == [
         ["class", "precision", "recall", "f1", "support"],

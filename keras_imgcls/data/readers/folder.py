@@ -29,11 +29,13 @@ def read_folder(options: DataOptions) -> Samples:
     """The images in `--data_dir`: class folders, or class folders below `train`, `val` and `test` (in any case).
 
     A class is called like its folder. Images further down belong to it too. Links to files and folders are followed,
-    but no folder is entered from within itself. Hidden files and those without a suffix of an image are passed over,
-    and counted in a note; class folders without images, and photos that nothing here decodes, are a warning.
+    but no folder is entered from within itself. Hidden files, those without a suffix of an image, and names that are no
+    printable text are passed over, and counted in a note; class folders without images, and photos that nothing here
+    decodes, are a warning.
 
     Raises:
-        UserError: there is no such folder or no image in it, or images can't be decoded.
+        UserError: there is no such folder or no image in it, images can't be decoded, or a class has a name that is no
+            line of text.
     """
     root = Path(options.data_dir).expanduser()
     if not root.is_dir():
@@ -113,14 +115,14 @@ def _images(folder: Path, above: tuple[tuple[int, int], ...], passed_over: Count
         suffix = os.path.splitext(entry.name)[1].lower()
         if entry.name.startswith("."):
             passed_over["hidden files"] += 1
+        elif not entry.name.isprintable():
+            passed_over["files and folders whose names aren't printable text"] += 1
         elif entry.is_dir():
             yield from _images(Path(entry.path), (*above, identity), passed_over)
         elif not entry.is_file():
             passed_over["links to nothing and devices"] += 1
         elif suffix not in SUFFIXES:
             passed_over[f"*{suffix} files" if suffix else "files without a suffix"] += 1
-        elif not entry.name.isprintable():
-            passed_over["files whose names aren't printable text"] += 1
         else:
             yield Path(entry.path)
 

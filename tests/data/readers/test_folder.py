@@ -103,6 +103,23 @@ def test_names_with_spaces_and_letters_of_all_kinds(picture, options):
     assert len(next(iter(store.dataset(np.arange(2), 2)))[0]) == 2
 
 
+def test_names_that_are_no_text_are_passed_over_within_a_class(picture, options, capsys):
+    root = picture("cat/1.png", "cat/a\nb.png", "cat/\x1b[2J/3.png", "dog/2.png")
+    (root / "dog" / os.fsdecode(b"\xff")).mkdir()
+    assert read_folder(options(data_dir=str(root))).manifest.sources.tolist() == ["cat/1.png", "dog/2.png"]
+    assert "3 files and folders whose names aren't printable text" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["line\nbreak", "\x1b[2Jcat", os.fsdecode(b"\xff")])
+def test_folders_whose_names_are_no_line_of_text_are_no_classes(name, picture, options):
+    root = picture("dog/1.png")
+    (root / name).mkdir()
+    (root / "dog" / "1.png").rename(root / name / "2.png")
+    picture("dog/1.png")
+    with pytest.raises(UserError, match="A class can't be called '.*': a name is one line of text"):
+        load(options(data_dir=str(root)), 0)
+
+
 @pytest.mark.parametrize(
     ("names", "message"),
     [

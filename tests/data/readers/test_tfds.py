@@ -152,6 +152,17 @@ def test_the_default_folder_is_looked_into(tmp_path, options, monkeypatch):
     assert len(load(options(dataset="tfds:tiny"), 0).manifest) == 42
 
 
+def test_names_of_classes_name_no_files(tmp_path, options):
+    names = ["..", "../../escaped", "/tmp/escaped"]
+    labels = {"label": tensorflow_datasets.features.ClassLabel(names=names)}
+    prepare(tmp_path / "sets", shape=(None, None, 3), features=labels)
+    before = set(tmp_path.iterdir())
+    samples = load(options(dataset="tfds:tiny", data_dir=str(tmp_path / "sets")), 0)
+    assert samples.manifest.class_names == tuple(names)
+    assert set(tmp_path.iterdir()) - before == {tmp_path / "cache"}
+    assert all(path.resolve().is_relative_to(tmp_path / "cache") for path in samples.root.rglob("*"))
+
+
 def test_splits_without_labels_and_unknown_splits_are_passed_over(tmp_path, options, capsys):
     for shape in ((8, 9, 3), (None, None, 3)):
         folder = tmp_path / str(shape[0])
