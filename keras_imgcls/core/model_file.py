@@ -51,6 +51,14 @@ def read_model_config(path: str | Path) -> tuple[dict[str, Any], int]:
         return config, sum(found.size for found in arrays)
 
 
+def require_whole(path: str | Path) -> None:
+    """Raises UserError where a `.keras` file is cut off or a part of it has another checksum: Keras says "not found"."""
+    with archive(path) as members:
+        broken = members.testzip()
+    if broken:
+        raise UserError(f"{path} is damaged: {broken} in it has another checksum.")
+
+
 def _all_arrays(group: h5py.Group, seen: list[int], depth: int) -> Iterator[h5py.Dataset]:
     for key in group:
         seen[0] += 1

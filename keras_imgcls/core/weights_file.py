@@ -104,7 +104,7 @@ def archive(path: str | Path) -> Iterator[zipfile.ZipFile]:
         with zipfile.ZipFile(path) as members:
             yield members
     except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError, RuntimeError) as error:
-        raise UserError(f"{path} is no .keras file that can be read: {error}.") from error
+        raise UserError(f"{path} is damaged, or no .keras file: {error}.") from error
 
 
 def require_size(path: str | Path) -> None:

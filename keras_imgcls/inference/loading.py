@@ -15,7 +15,7 @@ import keras
 import tensorflow as tf
 
 from keras_imgcls.core.errors import UserError
-from keras_imgcls.core.model_file import read_model_config, require_plain
+from keras_imgcls.core.model_file import read_model_config, require_plain, require_whole
 from keras_imgcls.core.run import Run
 from keras_imgcls.core.weights_file import read_weights
 from keras_imgcls.models import classifier
@@ -38,6 +38,7 @@ def load_model(run: Run, trust_file: bool = False) -> keras.Model:
         raise UserError(f"{run.path} has not saved a model yet: there is no {run.model.name}.")
     try:
         if trust_file:
+            require_whole(run.model)
             return _by_keras(run, safe_mode=False)
         config, numbers = read_model_config(run.model)
         with _bounded(numbers + SPARE):

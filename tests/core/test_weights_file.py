@@ -201,7 +201,7 @@ def test_code_in_a_config_is_not_run(tmp_path, model):
         ("a.keras", {}, "has no model.weights.h5"),
         ("a.keras", {"model.weights.h5": b"no HDF5"}, "can't be read as weights: OSError"),
         ("a.keras", {"config.json": b"[[["}, "has no model.weights.h5"),
-        ("a.keras", None, "is no .keras file that can be read: File is not a zip file"),
+        ("a.keras", None, "is damaged, or no .keras file: File is not a zip file"),
         ("a.weights.h5", None, "can't be read as weights: OSError"),
         ("a.h5", None, r"come from a \.keras or \.weights\.h5 file; received .*a\.h5"),
         ("a.pkl", None, r"come from a \.keras or \.weights\.h5 file; received .*a\.pkl"),

@@ -229,6 +229,19 @@ def test_bombs_are_refused(tmp_path):
         loading.load_model(run)
 
 
+@pytest.mark.parametrize("trust_file", [False, True])
+@pytest.mark.parametrize("damage", ["cut off", "emptied", "a byte changed"])
+def test_a_damaged_file_is_called_damaged(tmp_path, damage, trust_file):
+    run = make_run(tmp_path / "run")
+    contents = bytearray(run.model.read_bytes())
+    middle = len(contents) // 2
+    contents[middle] ^= 255
+    run.model.write_bytes({"cut off": contents[:middle], "emptied": b"", "a byte changed": contents}[damage])
+    reason = "Bad CRC-32 for file|has another checksum" if damage == "a byte changed" else "File is not a zip file"
+    with pytest.raises(UserError, match=rf"run/model\.keras can't be loaded: it is damaged.*: .*({reason})"):
+        loading.load_model(run, trust_file)
+
+
 @pytest.mark.parametrize("contents", [b"[]", b"{}", b"[" * 100_000, b'{"config": {"layers": [1]}}', b"\xff"])
 def test_configs_that_are_none_are_told(tmp_path, contents):
     run = make_run(tmp_path / "run")
@@ -240,7 +253,7 @@ def test_configs_that_are_none_are_told(tmp_path, contents):
 def test_pickles_under_a_false_name_are_no_models(tmp_path):
     run = make_run(tmp_path / "run")
     run.model.write_bytes(pickle.dumps(Mark(tmp_path / "executed")))
-    with pytest.raises(UserError, match="no .keras file that can be read"):
+    with pytest.raises(UserError, match="it is damaged, or no .keras file: File is not a zip file"):
         loading.load_model(run)
     assert not (tmp_path / "executed").exists()
 
