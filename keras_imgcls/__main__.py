@@ -8,7 +8,7 @@ from pathlib import Path
 
 from keras_imgcls.core import options, signals
 from keras_imgcls.core.console import note
-from keras_imgcls.core.errors import UserError, nearest
+from keras_imgcls.core.errors import UserError, is_full, nearest
 
 COMMANDS = Path(__file__).with_name("commands")
 
@@ -24,8 +24,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         note(f"error: {error}", sys.stderr)
         return 1
     except BrokenPipeError:  # the reader of our output has left (`| head`): no traceback, and none at exit either
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 141
+    except OSError as error:
+        if not is_full(error):
+            raise
+        _drop_output()
+        note(f"error: Can't write {error.filename or 'the output'}: {error.strerror}.", sys.stderr)
+        return 1
     except KeyboardInterrupt as error:
         print("interrupted", file=sys.stderr, flush=True)
         return getattr(error, "code", 130)
@@ -34,6 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print("interrupted", file=sys.stderr, flush=True)
         return 128 + signals.requested()
+
+
+def _drop_output() -> None:
+    """What is left of standard output goes nowhere, so that Python doesn't try again at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(arguments: list[str]) -> int:

@@ -41,6 +41,14 @@ def test_a_reader_that_leaves_early_is_no_error():
     assert finished.stderr == ""
 
 
+def test_output_on_a_full_disk_is_one_clear_line():
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "keras_imgcls", "train", "--help"]
+        finished = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert finished.returncode == 1
+    assert finished.stderr == "error: Can't write the output: No space left on device.\n"
+
+
 def test_an_import_that_a_signal_broke_is_an_interruption(monkeypatch, capsys):
     def broken(_):
         raise ImportError("generic_type: type is already registered!")

@@ -8,7 +8,7 @@ from keras_imgcls.core import options
 from keras_imgcls.core import run as run_module
 from keras_imgcls.core.config import TrainConfig, TuneConfig
 from keras_imgcls.core.console import command, note
-from keras_imgcls.core.errors import UserError
+from keras_imgcls.core.errors import CannotWrite, UserError
 from keras_imgcls.core.plugins import load_plugins
 from keras_imgcls.tuning import plan
 from keras_imgcls.tuning.executor import LocalExecutor
@@ -53,7 +53,7 @@ def run(config: TuneConfig) -> int:
     serve = service.server(config.chief) if config.chief else None
     try:
         search.search(ready.config, folder, executors, serve)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, CannotWrite):
         note(f"\nGo on with: {command('tune', f'--run_dir={folder.path}', '--resume')}")
         raise
     summarize(folder)

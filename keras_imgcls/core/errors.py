@@ -1,6 +1,7 @@
 """The one error that users see as a line rather than a traceback, and the nearest valid name for it."""
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 
@@ -9,6 +10,15 @@ class UserError(Exception):
 
     The command line prints it as one line and exits 1.
     """
+
+
+class CannotWrite(UserError):
+    """A file can't be written. What was in work is not to blame for it, and can go on once there is room."""
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether a disk or a quota is full."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from keras_imgcls.core.errors import UserError
+from keras_imgcls.core.errors import CannotWrite
 
 CACHE = "~/.cache/keras_imgcls"
 ASIDE = re.compile(r"\.(?P<name>.+)\.(?P<process>\d+)\.[0-9a-f]{8}\.(?P<ending>part|old|new)(\..*)?")
@@ -31,21 +31,33 @@ def atomic(path: str | Path) -> Iterator[Path]:
     After a failure (a full disk, a kill) `path` is what it was before.
 
     Raises:
-        UserError: the file can't be written; the message has the path and the system's reason.
+        CannotWrite: as `told`.
     """
     path = Path(path)
     temporary = aside(path, f"part{path.suffix}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        sync(temporary)
-        os.replace(temporary, path)
-        sync(path.parent)
-    except OSError as error:
-        raise UserError(f"Can't write {path}: {error.strerror or error}.") from error
+        with told(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            sync(temporary)
+            os.replace(temporary, path)
+            sync(path.parent)
     finally:
         with contextlib.suppress(OSError):  # NotADirectoryError too, where the folder couldn't be made
             temporary.unlink()
+
+
+@contextlib.contextmanager
+def told(path: str | Path) -> Iterator[None]:
+    """What the system says of a write within the block is told with the path that the user knows.
+
+    Raises:
+        CannotWrite: the message has the path and the system's reason.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise CannotWrite(f"Can't write {path}: {error.strerror or error}.") from error
 
 
 def sync(path: Path) -> None:

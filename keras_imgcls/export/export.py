@@ -54,8 +54,16 @@ def export_run(run: Run, config: ExportConfig) -> list[Parity]:
                 files.replace_folder(staged, run.export)
             return results
     except (OSError, tf.errors.OpError) as error:  # TensorFlow says of a full disk that it is exhausted
-        reason = getattr(error, "strerror", None) or str(error).rpartition("}} ")[2]
-        raise UserError(f"Can't write {run.export}: {reason}.") from error
+        raise UserError(f"Can't write {run.export}: {_reason(error, run)}.") from error
+
+
+def _reason(error: Exception, run: Run) -> str:
+    """The system's reason; TensorFlow's names files of its own, of which those that don't lie beside the run matter."""
+    text, temporary = str(error).rpartition("}} ")[2], tempfile.gettempdir()
+    reason = getattr(error, "strerror", None) or text.rpartition("; ")[2].partition(" [Op:")[0]
+    return (
+        f"on the way there, in {temporary}: {reason}" if f"{temporary}/" in text.replace(str(run.path), "") else reason
+    )
 
 
 def require_parity(results: list[Parity]) -> None:

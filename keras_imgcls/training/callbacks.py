@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_imgcls.core.errors import UserError
+from keras_imgcls.core.errors import CannotWrite
 
 SCALARS = ("loss", "accuracy", "learning_rate", "images_per_second", "data_wait")
 
@@ -64,7 +64,7 @@ class TensorBoard(keras.callbacks.Callback):
             yield
         except tf.errors.OpError as error:  # a full disk
             reason = str(error).rpartition("; ")[2].partition("\n")[0]
-            raise UserError(f"Can't write {self._folder}: {reason}.") from error
+            raise CannotWrite(f"Can't write {self._folder}: {reason}.") from error
 
 
 def _graph(view: keras.Model) -> tf.Graph:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from keras_imgcls.core import model_arguments
 from keras_imgcls.core.children import ending
+from keras_imgcls.core.errors import CannotWrite
 
 GROWTH = 1.5  # a worker that has come to this multiple of its memory after the first trial is replaced
 ADVICE = "fewer --workers, or a smaller --batch_size, --image_size or model, need less"
@@ -34,6 +35,7 @@ class Executor(Protocol):
 
         Raises:
             TrialFailed: with the reason.
+            CannotWrite: the disk is full or the like, which is no fault of the trial.
         """
 
     def close(self) -> None:
@@ -85,7 +87,7 @@ class LocalExecutor:
         if job["job"] == "train":
             self._mind_memory(message["memory"])
         if "failed" in message:
-            raise TrialFailed(message["failed"])
+            raise (CannotWrite if message.get("unwritten") else TrialFailed)(message["failed"])
         return message["done"]
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from keras_imgcls.core import files
 from keras_imgcls.core.console import warn
 
 OWN = "tuner/"  # what keras-tuner's oracles put among the values: epochs of a rung, the trial that is continued
@@ -24,14 +25,16 @@ class Journal:
         self.path = path
 
     def append(self, event: dict[str, Any]) -> None:
-        """Writes one event and waits for the disk."""
+        """Writes one event and waits for the disk.
+
+        Raises:
+            CannotWrite: the disk took no more than a part of the line, which `repair` takes off.
+        """
         line = json.dumps(event, allow_nan=False).encode() + b"\n"
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        try:
-            os.write(descriptor, line)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        with files.told(self.path), open(self.path, "ab") as file:
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
 
     def repair(self) -> None:
         """Takes off a last line that a kill left unfinished; only for the process that writes."""

@@ -9,6 +9,7 @@ from typing import Any
 import keras_tuner
 from keras_tuner.engine.trial import Trial
 
+from keras_imgcls.core import files
 from keras_imgcls.core.console import warn
 from keras_imgcls.tuning.journal import Journal
 
@@ -119,8 +120,12 @@ class Journaled:
 def _replace(path: Path, state: Any) -> None:
     """Writes a file that a reader finds whole or as it was; not flushed, since the journal can make it again."""
     part = path.with_suffix(".part")
-    part.write_text(json.dumps(state), encoding="utf-8")
-    os.replace(part, path)
+    try:
+        with files.told(path):
+            part.write_text(json.dumps(state), encoding="utf-8")
+            os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def failure(folder: Path, trial_id: str) -> str:

@@ -36,7 +36,7 @@ def search(
         serve: `(oracle, stop) -> None`, which serves workers on other machines until they are done.
 
     Raises:
-        UserError: the data can't be read, or every trial failed.
+        UserError: the data can't be read, every trial failed, or the disk is full: a resume goes on with all trials.
     """
     ready = plan.make(config)
     first = executors[0] if executors else LocalExecutor(config.tensorflow_log)

@@ -23,7 +23,7 @@ from typing import Any
 from keras_imgcls.core import config as config_module
 from keras_imgcls.core import lock
 from keras_imgcls.core.config import DataOptions, TrainConfig
-from keras_imgcls.core.errors import UserError
+from keras_imgcls.core.errors import CannotWrite, UserError, is_full
 from keras_imgcls.core.run import Run
 
 END_OF_SEARCH = 3
@@ -67,8 +67,10 @@ def serve(channel: Channel) -> None:
         except Exception as error:  # whatever it was, it is the trial's, and the search goes on
             import traceback
 
-            traceback.print_exc()
-            channel.send(failed=reason_of(error), memory=_memory())
+            with contextlib.suppress(OSError):  # the disk may be full
+                traceback.print_exc()
+            unwritten = isinstance(error, CannotWrite) or is_full(error)
+            channel.send(failed=reason_of(error), unwritten=unwritten, memory=_memory())
         else:
             channel.send(done=answer, memory=_memory())
 

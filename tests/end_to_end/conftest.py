@@ -19,13 +19,14 @@ def command():
     # Set by the launcher that runs the tests, it would be repeated in the commands that are printed.
     inherited = {name: value for name, value in os.environ.items() if name != "KERAS_IMGCLS_BIN"}
 
-    def run(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess:
+    def run(*arguments: str, cwd: Path, preexec_fn=None, **environment: str) -> subprocess.CompletedProcess:
         return subprocess.run(
             [sys.executable, "-m", "keras_imgcls", *arguments],
             cwd=cwd,
             env={**inherited, "PYTHONPATH": str(ROOT), **environment},
             capture_output=True,
             text=True,
+            preexec_fn=preexec_fn,
         )
 
     return run

@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from keras_imgcls.core.errors import CannotWrite
 from keras_imgcls.tuning.executor import LocalExecutor, TrialFailed
 
 WORKER = """
@@ -21,7 +22,7 @@ while True:
         print(json.dumps({"epoch": epoch, "metrics": {"val_accuracy": epoch / 10}}), flush=True)
         answers.append(json.loads(sys.stdin.readline())["until"])
     memory += job.get("grow", 0)
-    word = {"failed": job["failed"]} if "failed" in job else {"done": {"pid": os.getpid(), "answers": answers}}
+    word = {key: job[key] for key in ("failed", "unwritten") if key in job} or {"done": {"pid": os.getpid(), "answers": answers}}
     print(json.dumps({**word, "memory": memory}), flush=True)
 """
 
@@ -48,6 +49,11 @@ def test_a_worker_is_replaced_when_its_memory_has_grown(executor):
     pids = [executor.run(job(grow=grow))["pid"] for grow in (0, 40, 40, 0)]
     assert len(set(pids)) == 2  # 100, 140, 180: above half as much again; then a new one
     assert pids[2] != pids[3]
+
+
+def test_a_full_disk_is_no_failure_of_the_trial(executor):
+    with pytest.raises(CannotWrite, match="no room"):
+        executor.run(job(failed="no room", unwritten=True))
 
 
 def test_every_epoch_is_answered(executor):

@@ -1,3 +1,8 @@
+import resource
+
+import pytest
+
+from keras_imgcls.core.errors import CannotWrite
 from keras_imgcls.tuning.journal import Journal, Record, records
 
 
@@ -12,6 +17,21 @@ def test_a_torn_line_is_taken_off_and_a_damaged_one_named(tmp_path, capsys):
     journal.repair()
     journal.append({"event": "end"})
     assert journal.events()[-1] == {"event": "end"}
+
+
+def test_a_full_disk_is_told_and_costs_no_event(tmp_path):
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.append({"event": "session"})
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (journal.path.stat().st_size + 5, before[1]))
+    try:
+        with pytest.raises(CannotWrite, match=r"Can't write .*/journal\.jsonl: File too large\."):
+            journal.append({"event": "begin"})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    journal.repair()
+    journal.append({"event": "end"})
+    assert journal.events() == [{"event": "session"}, {"event": "end"}]
 
 
 def test_records_follow_a_trial_through_its_rungs():
