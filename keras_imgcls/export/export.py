@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras_imgcls.core import files, lock
 from keras_imgcls.core.config import ExportConfig
 from keras_imgcls.core.console import note
-from keras_imgcls.core.errors import UserError, nearest
+from keras_imgcls.core.errors import CannotWrite, UserError, nearest
 from keras_imgcls.core.run import Run
 from keras_imgcls.export import card, parity, web, web_runtime
 from keras_imgcls.export.formats import FORMATS, Format
@@ -53,17 +53,17 @@ def export_run(run: Run, config: ExportConfig) -> list[Parity]:
                     web.write(run, predictor, staged, results, runtime, config.web_model)
                 files.replace_folder(staged, run.export)
             return results
-    except (OSError, tf.errors.OpError) as error:  # TensorFlow says of a full disk that it is exhausted
-        raise UserError(f"Can't write {run.export}: {_reason(error, run)}.") from error
+    except (OSError, CannotWrite, tf.errors.OpError) as error:  # TensorFlow says of a full disk that it is exhausted
+        raise CannotWrite(f"Can't write {run.export}: {_reason(error, run)}.") from error
 
 
 def _reason(error: Exception, run: Run) -> str:
-    """The system's reason; TensorFlow's names files of its own, of which those that don't lie beside the run matter."""
+    """The system's reason, without names of files that are gone; whether it was of the temporary folder."""
     text, temporary = str(error).rpartition("}} ")[2], tempfile.gettempdir()
-    reason = getattr(error, "strerror", None) or text.rpartition("; ")[2].partition(" [Op:")[0]
-    return (
-        f"on the way there, in {temporary}: {reason}" if f"{temporary}/" in text.replace(str(run.path), "") else reason
-    )
+    of_system = getattr(error.__cause__ if isinstance(error, CannotWrite) else error, "strerror", None)
+    reason = of_system or text.rpartition("; ")[2].partition(" [Op:")[0]
+    elsewhere = f"{temporary}/" in text.replace(str(run.path), "")
+    return f"on the way there, in {temporary}: {reason}" if elsewhere else reason
 
 
 def require_parity(results: list[Parity]) -> None:
