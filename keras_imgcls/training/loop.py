@@ -220,14 +220,12 @@ class Loop:
             note(f"Stopped: {patience} epochs without a better {self.options.monitor}.")
 
     def _interrupt(self) -> NoReturn:
-        """Saves the run where it stands."""
+        """Saves the run where it stands; without a run directory there is nothing to save in."""
         self._checkpoint()
         self.keep.settle()
         self._progress.clear()
-        position = self.position
-        note(
-            f"Stopped and saved in epoch {position.epoch + 1}, after step {position.step_in_epoch} of {self.feed.steps}."
-        )
+        position, done = self.position, "Stopped and saved" if self.keep.run else "Stopped"
+        note(f"{done} in epoch {position.epoch + 1}, after step {position.step_in_epoch} of {self.feed.steps}.")
         signals.check()
 
     def _roll_back(self, error: Diverged) -> None:

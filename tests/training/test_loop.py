@@ -235,6 +235,13 @@ def test_a_signal_saves_after_the_execution_and_closes_callbacks(tmp_path, stop_
         assert np.array_equal(mine, theirs)
 
 
+@pytest.mark.parametrize(("kept", "told"), [(True, "Stopped and saved in epoch 1"), (False, "Stopped in epoch 1")])
+def test_only_what_was_saved_is_said_to_be(kept, told, tmp_path, capsys):
+    with pytest.raises(signals.Interrupted):
+        train(make_config(**FULL), run_module.create(tmp_path / "run") if kept else None, callbacks=[Signal(3)])
+    assert told in capsys.readouterr().out
+
+
 def test_the_wait_for_data_is_measured():
     feed = make_feed()
 
