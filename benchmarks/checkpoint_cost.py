@@ -1,6 +1,6 @@
 """What checkpoints cost: training speed with one a minute against none, and size and time of a save and of a resume.
 
-    bash bin/environment/launch benchmarks/checkpoint_cost.py [--minutes=4] [--model=resnet50] [--folder=DISK]
+    bash bin/environment/launch benchmarks/checkpoint_cost.py [--minutes=4] [--model=…] [--folder=DISK]
 
 The loop of `bin/train` trains one model on random images, and saves before every second block of steps: in turns a block
 begins with a save that a thread writes (as in every run), has none, begins with one that training waits for, has none. A
@@ -36,8 +36,8 @@ from keras_imgcls.training.loop import Loop, Position
 from keras_imgcls.training.stage import Stage
 
 MINUTES = flags.DEFINE_float("minutes", 4.0, "How long to train.", lower_bound=0.1)
-STEPS = flags.DEFINE_integer("steps", 16, "Training steps in a block; a save has to be written within them.", 2)
-MODEL = flags.DEFINE_string("model", "resnet50", "A model by name.")
+STEPS = flags.DEFINE_integer("steps", 6, "Training steps in a block; a save has to be written within them.", 2)
+MODEL = flags.DEFINE_string("model", "resnet50(stem='imagenet')", "A model by name.")
 FOLDER = flags.DEFINE_string("folder", "", "Where checkpoints go. Empty: the folder for temporary files.")
 BATCH, SIZE, CLASSES, ENDLESS = 32, 64, 1000, 10**6
 WAYS = ("written by a thread", "written in the training thread")

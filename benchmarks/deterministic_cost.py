@@ -40,7 +40,8 @@ def main(_) -> None:
             for name in list(workers)[:: 1 if turn % 2 else -1]:
                 speeds[name].append(take_turn(workers[name]))
         for worker in workers.values():
-            worker.communicate()
+            worker.kill()  # its endless iterator may keep the interpreter from ending by itself
+            worker.wait()
     print("| precision | images/s | with --deterministic | ratio (range over rounds) |\n|---|---|---|---|")
     for name in precisions:
         free, fixed = (np.array(speeds[name + way][1:]) for way in ("", ",deterministic"))  # the first turn warms up
