@@ -87,7 +87,12 @@ def _feed(dataset: tf.data.Dataset, classes: int, batch_size: int) -> Feed:
     sizes = [len(images) for images, *_ in batches]
     if not sizes:
         raise UserError("The dataset has no images.")
-    numbered = batches.map(lambda images, labels: (images, labels, tf.zeros(tf.shape(images)[0], tf.int64)))
+
+    @tf.autograph.experimental.do_not_convert
+    def with_ids(images, labels):
+        return images, labels, tf.zeros(tf.shape(images)[0], tf.int64)
+
+    numbered = batches.map(with_ids)
     return Feed(
         lambda epoch, first: numbered.skip(first).prefetch(tf.data.AUTOTUNE), len(sizes), sum(sizes), shape, classes
     )
@@ -97,6 +102,7 @@ def _batched(dataset: tf.data.Dataset, classes: int, batch_size: int) -> tf.data
     images = dataset.element_spec[0]
     dataset = dataset if images.shape.rank == 4 else dataset.batch(batch_size)
 
+    @tf.autograph.experimental.do_not_convert
     def as_vectors(images, labels):
         if labels.dtype.is_integer and labels.shape.rank < 2:
             labels = tf.one_hot(labels, classes)

@@ -69,4 +69,6 @@ class TensorBoard(keras.callbacks.Callback):
 
 def _graph(view: keras.Model) -> tf.Graph:
     signature = tf.TensorSpec(view.inputs[0].shape, tf.float32)
-    return tf.function(lambda image: view(image, training=False)).get_concrete_function(signature).graph
+    return (
+        tf.function(lambda image: view(image, training=False), autograph=False).get_concrete_function(signature).graph
+    )

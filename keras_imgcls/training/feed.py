@@ -45,8 +45,9 @@ def timed(dataset: tf.data.Dataset) -> tf.data.Dataset:
     def now() -> tf.Tensor:
         return tf.ensure_shape(tf.numpy_function(time.perf_counter, [], tf.float64), [])
 
-    clock = tf.data.Dataset.range(1).repeat().map(lambda _: now())
-    stamped = tf.data.Dataset.zip(clock, dataset).map(lambda began, batch: (batch, now() - began))
+    plain = tf.autograph.experimental.do_not_convert  # AutoGraph leaves files behind where a process is killed
+    clock = tf.data.Dataset.range(1).repeat().map(plain(lambda _: now()))
+    stamped = tf.data.Dataset.zip(clock, dataset).map(plain(lambda began, batch: (batch, now() - began)))
     options = tf.data.Options()
     options.experimental_optimization.inject_prefetch = False
     return stamped.with_options(options)

@@ -20,10 +20,12 @@ SHORT = ["--flagfile=digits.flags", "--epochs=3", "--deterministic"]
 def start(folder, *arguments):
     """A `train` of its own, and a function that waits until its run holds a file of a name."""
     environment = {name: value for name, value in os.environ.items() if name != "KERAS_IMGCLS_BIN"}
+    temporary = folder / "temporary"
+    temporary.mkdir(exist_ok=True)
     process = subprocess.Popen(
         [sys.executable, "-m", "keras_imgcls", "train", *arguments],
         cwd=folder,
-        env={**environment, "PYTHONPATH": str(ROOT)},
+        env={**environment, "PYTHONPATH": str(ROOT), "TMPDIR": str(temporary)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -38,7 +40,7 @@ def start(folder, *arguments):
 
 
 def half_written(folder):
-    return [path for path in folder.rglob(".*") if path.name != ".lock"]
+    return [*(path for path in folder.rglob(".*") if path.name != ".lock"), *(folder / "temporary").iterdir()]
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +85,14 @@ def test_before_the_first_step_there_is_nothing_to_save(tmp_path, delay):
     assert process.returncode in (143, -signal.SIGTERM), errors
     assert "Traceback" not in errors
     assert not half_written(tmp_path) and not (tmp_path / "run" / ".lock").exists()
+
+
+def test_killed_in_the_midst_of_training_it_leaves_no_temporary_file(tmp_path):
+    process, wait_for = start(tmp_path, *SHORT, "--run_dir=run", "--epochs=1000")
+    wait_for("run/checkpoints/step-*.json")
+    process.kill()
+    process.wait()
+    assert not list((tmp_path / "temporary").iterdir())
 
 
 @pytest.mark.slow

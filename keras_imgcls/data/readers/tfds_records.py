@@ -157,7 +157,10 @@ def _encoded(builder: Any, split: str, image: str, label: str, by_id: bool = Fal
     config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
     decoders = tfds.decode.PartialDecoding(wanted, decoders=skip)
     dataset = builder.as_dataset(split=split, shuffle_files=False, read_config=config, decoders=decoders)
-    return dataset.map(lambda example: (example[image], example[label], example.get("id", "")))
+    take = tf.autograph.experimental.do_not_convert(
+        lambda example: (example[image], example[label], example.get("id", ""))
+    )
+    return dataset.map(take)
 
 
 def _keys(builder: Any) -> tuple[str, str]:
