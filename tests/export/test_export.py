@@ -57,7 +57,7 @@ def reference():
 @pytest.fixture(scope="module")
 def good(tmp_path_factory, reference):
     folder = tmp_path_factory.mktemp("good") / "export"
-    export.write(make_trained(), folder)
+    export.write(make_trained(int8="float_layers"), folder)
     return folder, export.verify(folder, reference, ExportConfig())
 
 
