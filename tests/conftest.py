@@ -13,31 +13,35 @@ ROOT = Path(__file__).parents[1]
 
 
 def pytest_addoption(parser):
-    """`bin/test --offline`."""
-    parser.addoption("--offline", action="store_true", help="Fail each test that reaches out to another machine.")
+    """`bin/test --online`."""
+    parser.addoption("--online", action="store_true", help="Let tests reach other machines.")
 
 
-@pytest.fixture(scope="session")
-def offline(tmp_path_factory):
-    """Python's sockets are held to this machine, see `tests/offline/sitecustomize.py`; the file that notes what was refused."""
+@pytest.fixture(scope="session", autouse=True)
+def refused_hosts(request, tmp_path_factory):
+    """Sockets are held to this machine, see `tests/offline/sitecustomize.py`: the file with what was refused; or None."""
+    if request.config.getoption("--online"):
+        yield None
+        return
     module = ROOT / "tests" / "offline" / "sitecustomize.py"
-    spec = importlib.util.spec_from_file_location("offline", module)
+    spec = importlib.util.spec_from_file_location("held_to_this_machine", module)
     spec.loader.exec_module(importlib.util.module_from_spec(spec))
-    return tmp_path_factory.mktemp("offline") / "refused"
+    record = tmp_path_factory.mktemp("offline") / "refused"
+    record.touch()
+    os.environ[RECORD] = str(record)
+    yield record
+    del os.environ[RECORD]
 
 
 @pytest.fixture(autouse=True)
-def _no_network(request, monkeypatch):
-    """With `--offline`, fails a test whose code, or a process of it, reached out; the mark `network` lets one do so."""
-    if not request.config.getoption("--offline") or request.node.get_closest_marker("network"):
-        yield
-        return
-    refused = request.getfixturevalue("offline")
-    refused.write_text("")
-    monkeypatch.setenv(RECORD, str(refused))
+def _no_network(request, monkeypatch, refused_hosts):
+    """Fails a test that reached out, itself or by a process of its own; the mark `network` lets one do so."""
+    if refused_hosts and request.node.get_closest_marker("network"):
+        monkeypatch.delenv(RECORD)
     yield
-    hosts = refused.read_text().split()
+    hosts = refused_hosts.read_text().split() if refused_hosts else []
     if hosts:
+        refused_hosts.write_text("")
         pytest.fail(f"It reached out to {', '.join(sorted(set(hosts)))}: mark it `network` if that is what it is for.")
 
 

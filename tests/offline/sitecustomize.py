@@ -45,14 +45,14 @@ def _lookup(host, *arguments, **options):
     return _getaddrinfo(host, *arguments, **options)
 
 
-def _start(self, arguments, *rest, env=None, **options):
+def _start(self, *arguments, env=None, **options):
     env = dict(os.environ if env is None else env)
     if os.environ.get(RECORD):
         env.setdefault(RECORD, os.environ[RECORD])
         paths = env.get("PYTHONPATH", "").split(os.pathsep)
         if HERE not in paths:  # last: a test may have a sitecustomize of its own
             env["PYTHONPATH"] = os.pathsep.join([*filter(None, paths), HERE])
-    _popen(self, arguments, *rest, env=env, **options)
+    _popen(self, *arguments, env=env, **options)
 
 
 socket.socket.connect, socket.socket.connect_ex = _guarded(_connect), _guarded(_connect_ex)
