@@ -37,7 +37,10 @@ def test_they_become_arguments_and_settle_once(values, model):
             {"model": "vgg16", "stochastic_depth": 0.1},
             "vgg16 has no stochastic_depth, so --stochastic_depth can't set it",
         ),
-        ({"model": "resnet20", "stem": "small"}, "It takes: width, version, squeeze_excite, stochastic_depth, dropout."),
+        (
+            {"model": "resnet20", "stem": "small"},
+            "It takes: width, version, squeeze_excite, stochastic_depth, dropout.",
+        ),
         (
             {"model": "vgg16(dropout=0.5)", "dropout": 0.2},
             r"--model=vgg16\(dropout=0.5\) and --dropout=0.2 say two things",
