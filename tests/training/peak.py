@@ -1,6 +1,5 @@
 """Prints the estimated and the measured bytes of three training steps: `peak.py FREEZE`."""
 
-import resource
 import sys
 from pathlib import Path
 
@@ -21,8 +20,10 @@ def batches(number, batch_size):
     return tf.data.Dataset.from_tensor_slices((images, labels, np.arange(IMAGES))).batch(batch_size)
 
 
-def resident():
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+def resident(kind):
+    """Bytes: VmRSS now, VmHWM at most. `ru_maxrss` would be that of the process that started this one, were it larger."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(f"{kind}:"))
 
 
 config = TrainConfig(
@@ -35,6 +36,6 @@ feed = Feed(
     view=lambda number: batches(number, 32), order=lambda epoch: np.arange(IMAGES),
 )  # fmt: skip
 need = memory.estimate(model, config, IMAGES).of(BATCH)
-before = resident()
+before = resident("VmRSS")
 fit.fit(model, feed, config, dict)
-print(int(need), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before)
+print(int(need), resident("VmHWM") - before)
