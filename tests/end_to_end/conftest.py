@@ -56,7 +56,7 @@ def flowers_run(command, shared_data, tmp_path_factory):
             store_turned(path, target, orientation=number // 2 % 8 + 1)
         else:
             target.write_bytes(path.read_bytes())
-    flags = ["--flagfile=photos.flags", "--data_dir=photos", "--max_minutes=0", "--epochs=8", "--unfreeze_epoch=6|7"]
+    flags = ["--flagfile=photos.flags", "--data_dir=photos", "--max_minutes=0", "--epochs=22", "--unfreeze_epoch=20|21"]
     finished = command("train", *flags, "--deterministic", "--run_dir=run", cwd=folder)
     assert finished.returncode == 0, finished.stderr
     return folder / "run", folder / "photos"

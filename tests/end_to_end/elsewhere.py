@@ -35,10 +35,14 @@ def fitted(image: np.ndarray, size: int) -> np.ndarray:
         lower = at.astype(int)
         return lower, np.minimum(lower + 1, length - 1), at - lower
 
+    def between(one: np.ndarray, other: np.ndarray, share: np.ndarray) -> np.ndarray:
+        # Rounded to float32 once, as a fused multiply-add is: else sums near one half fall to the other side.
+        return (one + (other.astype(np.float64) - one) * share).astype(np.float32)
+
     (top, bottom, down), (left, right, across) = places(image.shape[0]), places(image.shape[1])
     pixels = image.astype(np.float32)
-    rows = pixels[top] + (pixels[bottom] - pixels[top]) * down[:, None, None]
-    return np.round(rows[:, left] + (rows[:, right] - rows[:, left]) * across[:, None]).astype(np.uint8)
+    lines = between(pixels[:, left], pixels[:, right], across[:, None])  # across first, as TensorFlow has it
+    return np.round(between(lines[top], lines[bottom], down[:, None, None])).astype(np.uint8)
 
 
 def answerer(export: Path) -> tuple[Callable, int | None]:

@@ -34,4 +34,4 @@ def test_a_few_photos_are_learnt_from_imagenets_weights(flowers_run):
     assert json.loads((run / "metrics.json").read_text())["validation"]["accuracy"] > 0.65
     with open(run / "history.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [int(row["epoch"]) for row in rows] == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert [int(row["epoch"]) for row in rows] == [*range(1, 23)]
