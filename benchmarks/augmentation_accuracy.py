@@ -21,9 +21,8 @@ from trainings import Rows, five_minutes, train
 from keras_imgcls.core.run import Run
 
 ROWS = Rows("augmentation")
-MODEL = (
-    "vgg11_bn(width=32, dropout=0.0)"  # learns the images by heart in its 13 epochs, so that there is something to mend
-)
+# It learns the images by heart in its 13 epochs, so that there is something to mend.
+MODEL = "vgg11_bn(width=32, dropout=0.0)"
 SEEDS = ("0", "1", "2")
 STANDARD = "pad_crop(4)|flip"
 ARMS = {

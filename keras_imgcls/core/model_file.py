@@ -44,9 +44,8 @@ def read_model_config(path: str | Path) -> tuple[dict[str, Any], int]:
         raise UserError(f"{path} has no model in its {CONFIG}.") from error
     with opened(path) as file:
         arrays = list(_all_arrays(file, [0], DEPTH))
-        if (
-            sum(found.nbytes for found in arrays) > Path(path).stat().st_size
-        ):  # HDF5 stores no zeros that weren't written
+        # HDF5 stores no zeros that weren't written.
+        if sum(found.nbytes for found in arrays) > Path(path).stat().st_size:
             raise UserError(f"{path} pretends to hold arrays that are larger than the file.")
         return config, sum(found.size for found in arrays)
 

@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 
 from keras_imgcls.core.errors import UserError, nearest
-from keras_imgcls.core.weights_file import LARGEST, Shape, require_size
+from keras_imgcls.core.weights_file import LARGEST, Shape, fitted, require_size
 
 
 def read_layers(path: str | Path) -> dict[str, list[np.ndarray]]:
@@ -42,15 +42,10 @@ def read_weights(path: str | Path, expected: Mapping[str, Sequence[Shape]]) -> d
         UserError: as `read_layers`, or a layer is absent, has other shapes, or numbers that are not finite.
     """
     layers = read_layers(path)
-    for name, shapes in expected.items():
-        if name not in layers:
-            raise UserError(f"{path} has no weights for the layer '{name}'.{nearest(name, layers)}")
-        found = [array.shape for array in layers[name]]
-        if found != [tuple(shape) for shape in shapes]:
-            raise UserError(f"{path}: {name} has the shapes {found}; the model has {[tuple(each) for each in shapes]}.")
-        if not all(np.isfinite(array).all() for array in layers[name]):
-            raise UserError(f"{path}: {name} holds numbers that are not finite.")
-    return {name: layers[name] for name in expected}
+    lacking = [name for name in expected if name not in layers]
+    if lacking:
+        raise UserError(f"{path} has no weights for the layer '{lacking[0]}'.{nearest(lacking[0], layers)}")
+    return {name: fitted(layers[name], shapes, f"{path}: {name}") for name, shapes in expected.items()}
 
 
 def _keras_2(path: Path) -> dict[str, list[Any]]:

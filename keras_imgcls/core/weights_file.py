@@ -40,7 +40,7 @@ def read_weights(path: str | Path, expected: Mapping[str, Sequence[Shape]]) -> d
         if lacking:
             hint = nearest(lacking[0], vars_of)
             raise UserError(f"{path} has no weights for the layer '{lacking[0]}' ({len(lacking)} in all).{hint}")
-        return {name: _arrays(vars_of[name], shapes, f"{path}: {name}") for name, shapes in expected.items()}
+        return {name: fitted(_datasets(vars_of[name]), shapes, f"{path}: {name}") for name, shapes in expected.items()}
 
 
 def read_shapes(path: str | Path) -> dict[str, list[Shape]]:
@@ -167,11 +167,16 @@ def _datasets(group: h5py.Group) -> list[h5py.Dataset]:
     return [array(group, key) for key in sorted(group, key=lambda key: (len(key), key))]
 
 
-def _arrays(group: h5py.Group, shapes: Sequence[Shape], where: str) -> list[np.ndarray]:
-    found = [dataset.shape for dataset in _datasets(group)]
-    if found != [tuple(shape) for shape in shapes]:
-        raise UserError(f"{where} has the shapes {found}; the model has {[tuple(shape) for shape in shapes]}.")
-    arrays = [np.asarray(dataset[()], np.float32) for dataset in _datasets(group)]
-    if not all(np.isfinite(array).all() for array in arrays):
+def fitted(arrays: Sequence[h5py.Dataset | np.ndarray], shapes: Sequence[Shape], where: str) -> list[np.ndarray]:
+    """The arrays of a layer as float32; those of a file are read only if they have the shapes of the model.
+
+    Raises:
+        UserError: they have others, or hold numbers that are not finite; `where` is in the message.
+    """
+    found, wanted = [array.shape for array in arrays], [tuple(shape) for shape in shapes]
+    if found != wanted:
+        raise UserError(f"{where} has the shapes {found}; the model has {wanted}.")
+    numbers = [np.asarray(array[()], np.float32) for array in arrays]
+    if not all(np.isfinite(array).all() for array in numbers):
         raise UserError(f"{where} holds numbers that are not finite.")
-    return arrays
+    return numbers

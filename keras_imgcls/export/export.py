@@ -36,8 +36,15 @@ def export_run(run: Run, config: ExportConfig) -> list[Parity]:
     if config.web:  # asked for before the minutes that follow
         web.require(predictor.image_shape[2], formats, config.web_model)
         runtime = web_runtime.runtime(files.cache_folder(""))
-    of_int8 = config.int8, config.int8_epochs, config.min_agreement_int8
-    trained = Trained(run, predictor, config.allow_select_ops, config.samples, *of_int8)
+    trained = Trained(
+        run,
+        predictor,
+        config.allow_select_ops,
+        config.samples,
+        int8=config.int8,
+        int8_epochs=config.int8_epochs,
+        min_agreement_int8=config.min_agreement_int8,
+    )
     expected = reference(run, predictor, config.samples)
     try:
         with lock.hold(run.path, ".export.lock"), files.folder_aside(run.export) as folder:
