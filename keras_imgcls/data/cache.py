@@ -20,6 +20,7 @@ from keras_imgcls.core.errors import UserError
 from keras_imgcls.data.decode import BadImage
 from keras_imgcls.data.decoding import Arrays, Decoding, Files
 from keras_imgcls.data.memory import available_memory
+from keras_imgcls.data.tuner import without_tuner
 
 DETERMINISTIC_RAM = 2 * 2**30  # bytes; under --deterministic the choice may not follow the machine
 BATCH = 32
@@ -124,7 +125,7 @@ def _good_batches(images: Files | Arrays, decoding: Decoding):
     read = images.reader(decoding)
     with_row = tf.autograph.experimental.do_not_convert(lambda row: (row, read(row)))
     dataset = tf.data.Dataset.range(len(images)).map(with_row, num_parallel_calls=os.cpu_count()).batch(BATCH)
-    iterator = iter(dataset.prefetch(2))
+    iterator = iter(without_tuner(dataset.prefetch(2)))
     for _ in range(2 * len(images) + 1):  # an iterator that only ever fails must end too
         try:
             rows, batch = next(iterator)

@@ -9,6 +9,7 @@ import tensorflow as tf
 from keras_imgcls.data.decoding import cpu_tensor
 from keras_imgcls.data.manifest import Manifest
 from keras_imgcls.data.store import Store
+from keras_imgcls.data.tuner import WORKERS, without_tuner
 
 
 def batches(
@@ -41,10 +42,10 @@ def batches(
         return finish(images, batch_ids, all_labels, tf.constant(epoch, tf.int64))
 
     dataset = store.dataset(np.asarray(ids, np.int64), batch_size, drop_remainder)
-    dataset = dataset.map(step, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    dataset = dataset.map(step, num_parallel_calls=WORKERS, deterministic=True)
     options = tf.data.Options()
     options.deterministic = True
-    return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
+    return without_tuner(dataset.prefetch(2).with_options(options))
 
 
 @lru_cache(maxsize=8)

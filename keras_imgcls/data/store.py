@@ -56,7 +56,7 @@ class PixelStore(Store):
             size = batch_size if drop_remainder else None
             return tf.ensure_shape(images, [size, *self.shape]), tf.ensure_shape(part_ids, [size])
 
-        return tf.data.Dataset.range(steps).map(_plain(gather), num_parallel_calls=tf.data.AUTOTUNE)
+        return tf.data.Dataset.range(steps).map(_plain(gather), num_parallel_calls=2)
 
 
 class DecodingStore(Store):

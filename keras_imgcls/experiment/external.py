@@ -12,6 +12,7 @@ from keras_imgcls.core.config import TrainConfig
 from keras_imgcls.core.errors import UserError
 from keras_imgcls.core.model_arguments import settle_model
 from keras_imgcls.core.run import Run
+from keras_imgcls.data.tuner import without_tuner
 from keras_imgcls.experiment import prepare
 from keras_imgcls.experiment.environment import environment
 from keras_imgcls.models import classifier
@@ -84,7 +85,7 @@ def _feed(dataset: tf.data.Dataset, classes: int, batch_size: int) -> Feed:
     shape = tuple(batches.element_spec[0].shape[1:])
     if None in shape or len(shape) != 3:
         raise UserError(f"Expected images of one known shape (height, width, channels), received {shape}.")
-    sizes = [len(images) for images, *_ in batches]
+    sizes = [len(images) for images, *_ in without_tuner(batches)]
     if not sizes:
         raise UserError("The dataset has no images.")
 

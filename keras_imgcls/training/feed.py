@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from keras_imgcls.data.tuner import without_tuner
+
 
 @dataclass(frozen=True)
 class Feed:
@@ -50,4 +52,4 @@ def timed(dataset: tf.data.Dataset) -> tf.data.Dataset:
     stamped = tf.data.Dataset.zip(clock, dataset).map(plain(lambda began, batch: (batch, now() - began)))
     options = tf.data.Options()
     options.experimental_optimization.inject_prefetch = False
-    return stamped.with_options(options)
+    return without_tuner(stamped.with_options(options))

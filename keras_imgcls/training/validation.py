@@ -5,6 +5,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_imgcls.core import signals
+from keras_imgcls.data.tuner import without_tuner
+from keras_imgcls.training.acceleration import accelerate
 
 
 class Validator:
@@ -16,7 +18,8 @@ class Validator:
 
     def __init__(self, model: keras.Model, batches: tf.data.Dataset | None) -> None:
         """Stores both; nothing is traced before the first call."""
-        self.batches, self._model = batches, model
+        self.batches = without_tuner(batches) if batches is not None else None
+        self._view = accelerate(model) if batches is not None else None  # in float32, as the model that is saved
         self._totals = tf.function(self._compute, autograph=False, reduce_retracing=True)
 
     def __call__(self) -> dict[str, float]:
@@ -36,7 +39,7 @@ class Validator:
         }
 
     def _compute(self, images, labels):
-        logits = self._model(tf.cast(images, tf.float32), training=False)
+        logits = self._view(tf.cast(images, tf.float32), training=False)
         losses = tf.nn.softmax_cross_entropy_with_logits(labels, logits)
         right = tf.cast(tf.equal(tf.argmax(labels, axis=-1), tf.argmax(logits, axis=-1)), tf.float32)
         return tf.reduce_sum(losses), tf.linalg.matvec(labels, right, transpose_a=True), tf.reduce_sum(labels, axis=0)

@@ -102,3 +102,9 @@ def test_shapes_are_known_in_advance():
         and labels.shape.as_list() == [None, 3]
         and ids.shape.as_list() == [None]
     )
+
+
+def test_an_iterator_is_let_go_at_once():
+    """With its tuner, tf.data waits for seconds."""
+    batches = pipeline.batches(ArrayStore(tf.data.AUTOTUNE), MANIFEST, np.arange(COUNT), 2)
+    assert batches.options().autotune.enabled is False
