@@ -17,7 +17,6 @@ against building and tracing a model (digits: 0.1 s against 2 s), each rung of a
 import contextlib
 import json
 import os
-import signal
 import statistics
 import subprocess
 import sys
@@ -128,7 +127,7 @@ def contest(name: str, seed: int) -> dict:
                 break
             time.sleep(0.1)
         seconds = time.perf_counter() - began
-        process.send_signal(signal.SIGINT)  # ends its workers too
+        process.terminate()  # ours ends its workers too
         process.wait()
         words = counts.read_text().split()
         reached = max(heard, default=0.0)
@@ -174,10 +173,10 @@ def theirs() -> None:
     import keras_tuner
 
     import keras_imgcls
-    from keras_imgcls.experiment import prepare
+    from keras_imgcls.experiment import parts
 
     config = TrainConfig(dataset=DATASET.value, data_dir=DATA_DIR.value, fraction=FRACTION.value, seed=SEED.value)
-    samples = prepare.load_data(config, SEED.value)
+    samples = parts.load_data(config, SEED.value)
     ids = {split: samples.manifest.ids(split) for split in ("train", "validation")}
     images, labels = (
         {split: array[ids[split]] for split in ids} for array in (samples.images, samples.manifest.labels)

@@ -37,10 +37,10 @@ def load_data(dataset: str | Path, **options: Any) -> "Samples":
     Raises:
         UserError: the data can't be found or read.
     """
-    from keras_imgcls.experiment import prepare
+    from keras_imgcls.experiment import parts
 
     config = _config(dataset, options)
-    return prepare.load_data(config, config.seed)
+    return parts.load_data(config, config.seed)
 
 
 def build(model: str, image_shape: tuple[int, int, int], classes: int, **options: Any) -> "keras.Model":

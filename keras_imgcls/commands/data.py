@@ -48,7 +48,8 @@ def _sheets(config: PreviewConfig, output: Path):
     from keras_imgcls.augment import sequence
     from keras_imgcls.data import order, pipeline, sheet
     from keras_imgcls.data.store import open_store
-    from keras_imgcls.experiment.prepare import load_data, settle_data
+    from keras_imgcls.experiment.parts import load_data
+    from keras_imgcls.experiment.prepare import settle_data
 
     samples = load_data(config, config.seed)
     config = settle_data(config if config.augmented else config_module.replace(config, augment="none"), samples)

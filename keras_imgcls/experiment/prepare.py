@@ -11,13 +11,15 @@ import tensorflow as tf
 
 from keras_imgcls.augment import mix, presets, progressive, sequence
 from keras_imgcls.core import config as config_module
-from keras_imgcls.core.config import DataOptions, TrainConfig
+from keras_imgcls.core.config import TrainConfig
 from keras_imgcls.core.console import note
 from keras_imgcls.core.errors import UserError
 from keras_imgcls.core.model_arguments import settle_model
-from keras_imgcls.data import order, pipeline, readers
+from keras_imgcls.data import order, pipeline
 from keras_imgcls.data.samples import Samples
 from keras_imgcls.data.store import Store, open_store
+from keras_imgcls.data.tuner import without_tuner
+from keras_imgcls.experiment.parts import Parts
 from keras_imgcls.models import auxiliary, classifier, pretrained
 from keras_imgcls.models.pretrained import Origin
 from keras_imgcls.training import batch_size, fit
@@ -42,14 +44,6 @@ class Prepared:
     first_weights: str
 
 
-def load_data(config: DataOptions, seed: int) -> Samples:
-    """The samples that `config` names; needs two classes and at least one training image."""
-    samples = readers.load(config, seed)
-    if not len(samples.manifest.ids("train")):
-        raise UserError(f"{samples.name} has no training images.")
-    return samples
-
-
 def _require_validation(config: TrainConfig, samples: Samples) -> None:
     if config.early_stopping and config.monitor.startswith("val_") and not len(samples.manifest.ids("validation")):
         raise UserError(
@@ -57,8 +51,8 @@ def _require_validation(config: TrainConfig, samples: Samples) -> None:
         )
 
 
-def prepare(config: TrainConfig, model: keras.Model | None = None, load: Callable = load_data) -> Prepared:
-    """Loads data (by `load`), builds the model (unless one is given) and settles what `auto` left open.
+def prepare(config: TrainConfig, model: keras.Model | None = None, parts: Parts | None = None) -> Prepared:
+    """Loads data, builds the model (unless one is given) and settles what `auto` left open.
 
     Raises:
         UserError: the data can't be read, the model does not fit it, or a value is wrong.
@@ -69,14 +63,16 @@ def prepare(config: TrainConfig, model: keras.Model | None = None, load: Callabl
     config = settle_model(config)
     origin = find_origin(config, model)
     config = settle_origin(config, origin)
-    samples = load(config, config.seed)
+    parts = parts or Parts()
+    samples = parts.data(config, config.seed)
     _require_validation(config, samples)
     config = settle_data(config, samples)
     store = open_store(samples, config, config.image_size, config.channels, config.deterministic)
     config = config_module.replace(config, cache=store.place)
     first_weights = "given weights"
     if model is None:
-        model, first_weights = build_model(config, samples, store, origin)
+        built, first_weights = build_model(config, samples, store, origin)
+        model = parts.network(built)
     config = settle_steps(config, len(samples.manifest.ids("train")), model)
     on_device = config.augment_on == "device"
     pixels = len(samples.manifest.ids("train")) * store.shape[0] * store.shape[1] * config.epochs
@@ -207,7 +203,7 @@ def _some_training_images(samples: Samples, store: Store) -> np.ndarray:
     ids = samples.manifest.ids("train")
     count = int(np.clip(STATISTICS_PIXELS // (store.shape[0] * store.shape[1]), 1, STATISTICS_IMAGES))
     ids = ids[:: max(1, len(ids) // count)][:count]
-    return np.concatenate([images.numpy() for images, _ in store.dataset(ids, 500)])
+    return np.concatenate([images.numpy() for images, _ in without_tuner(store.dataset(ids, 500))])
 
 
 def training_feed(config: TrainConfig, samples: Samples, store: Store, augment: Callable | None) -> Feed:

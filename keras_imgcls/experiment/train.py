@@ -1,6 +1,6 @@
 """Train: prepare, fit, evaluate once on the test split, and leave a run that repeats itself."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -18,6 +18,7 @@ from keras_imgcls.evaluation import plots, pooled
 from keras_imgcls.evaluation.report import evaluate_split
 from keras_imgcls.experiment import prepare, resuming
 from keras_imgcls.experiment.environment import environment
+from keras_imgcls.experiment.parts import Parts
 from keras_imgcls.experiment.prepare import Prepared
 from keras_imgcls.training.callbacks import TensorBoard
 from keras_imgcls.training.fit import Outcome, fit
@@ -31,24 +32,27 @@ def train(
     config: TrainConfig,
     model: keras.Model | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
-    load: Callable = prepare.load_data,
+    parts: Parts | None = None,
 ) -> Run:
     """Trains as `config` says and returns the run.
 
-    `model` stands in for the one that `config.model` names, `load` for what reads the data. The test split is looked at
-    once, at the end, with the weights that `model.keras` holds.
+    `model` stands in for the one that `config.model` names, `parts` makes what is trained. The test split is looked at once,
+    at the end, with the weights that `model.keras` holds.
 
     Raises:
         UserError: anything that the user can mend, before the first step where possible.
     """
     load_plugins(config.plugin)
+    parts = parts or Parts()
     run = reserve(config, check_names=model is None)
     with lock.hold(run.path):
         files.clear(run.path)
-        return _train(run, config, prepare.prepare(config, model, load), callbacks)
+        return _train(run, config, prepare.prepare(config, model, parts), callbacks, parts)
 
 
-def _train(run: Run, config: TrainConfig, ready: Prepared, callbacks: Sequence[keras.callbacks.Callback]) -> Run:
+def _train(
+    run: Run, config: TrainConfig, ready: Prepared, callbacks: Sequence[keras.callbacks.Callback], parts: Parts
+) -> Run:
     if not config.resume:
         run = run_module.create(run.path, config.overwrite)
     # Without a manifest it is new, or was killed before it was described.
@@ -67,6 +71,7 @@ def _train(run: Run, config: TrainConfig, ready: Prepared, callbacks: Sequence[k
         class_weights=ready.class_weights,
         callbacks=[TensorBoard(run.tensorboard, _sheet(ready)), *callbacks],
         with_auxiliary=prepare.with_auxiliary(ready.config, ready.model),
+        learner_of=parts.learner,
     )
     plots.save(plots.history_figure(outcome.history), run.path / "history.png")
     files.write_json(run.metrics, _metrics(run, ready, outcome))

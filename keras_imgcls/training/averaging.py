@@ -26,6 +26,11 @@ class Average:
             keras.Variable(value, trainable=False, name=f"average_{i}") for i, value in enumerate(self.variables)
         ]
 
+    def begin(self) -> None:
+        """Starts again at the present values of the variables."""
+        for variable, shadow in zip(self.variables, self.shadow, strict=True):
+            shadow.assign(variable.value)
+
     def update(self, step, progress) -> None:
         """Moves the average, in graph. `step` counts from 1, `progress` is the share of the run that is done."""
         tf.cond(step % self._every == 0, lambda: self._move(step // self._every, progress), lambda: False)

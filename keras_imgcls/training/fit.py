@@ -117,6 +117,7 @@ def fit(
     class_weights: np.ndarray | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     with_auxiliary: keras.Model | None = None,
+    learner_of: Callable[..., Learner] | None = None,
 ) -> Outcome:
     """Trains `model` in place; it ends with the best weights by `config.monitor`.
 
@@ -131,13 +132,14 @@ def fit(
         class_weights: float32 of shape (classes,), or None.
         callbacks: Keras callbacks; `self.model` is the learner, `self.model.view` the training view.
         with_auxiliary: what is trained in place of `model`: the same layers, with auxiliary logits behind its own.
+        learner_of: makes learners as `make_learner`, which it is by default, does.
 
     Raises:
         UserError: the loss is no longer finite, or a file can't be written.
     """
     whole = with_auxiliary or model
     keeper = Keeper(model, run, whole)
-    stage_of = partial(_stage, model, whole, feed, config, validate, augment, class_weights)
+    stage_of = partial(_stage, model, whole, feed, config, validate, augment, class_weights, learner_of or make_learner)
     loop = Loop(stage_of, config, keeper, callbacks)
     if resume and run:
         _resume(loop, run)
@@ -153,6 +155,19 @@ def fit(
     return Outcome(position.history, seconds, speed, position.best_epoch, position.rollbacks)
 
 
+def make_learner(
+    model: keras.Model,
+    config: TrainingOptions,
+    steps: int,
+    class_weights: np.ndarray | None = None,
+    augment: Callable | None = None,
+    frozen: Sequence[keras.Layer] = (),
+) -> Learner:
+    """A learner over the training view of `model`, whose layers `frozen` stay as they are, for a schedule over `steps` steps."""
+    view = accelerate(model, config.mixed_precision, frozen, any_size=bool(config.image_size_schedule))
+    return Learner(view, config, steps, class_weights, augment, freezing.variables_of(frozen), model)
+
+
 def _stage(
     model: keras.Model,
     whole: keras.Model,
@@ -161,20 +176,22 @@ def _stage(
     validate: Callable,
     augment: Callable | None,
     class_weights: np.ndarray | None,
+    learner_of: Callable[..., Learner],
     epoch: int,
 ) -> Stage:
     """What trains `model` in `epoch`."""
     phase = _phase_of(config, epoch)
     frozen = freezing.layers_up_to(model, phase.frozen)
+    if not (phase.frozen == "features" and config.feature_views):
+        learner = learner_of(whole, config, phase.epochs * feed.steps, class_weights, augment, frozen)
+        return Stage(phase, learner, feed, config, validate)
     view = accelerate(whole, config.mixed_precision, frozen, any_size=bool(config.image_size_schedule))
-    if phase.frozen == "features" and config.feature_views:
-        kept = Features(view, feed, config.feature_views, validate)
-        view, feed, augment = accelerate(head(model)), kept.feed(), None
-        validate = kept.validator(view)
-        config = config_module.replace(config, steps_per_execution=min(HEAD_STEPS, feed.steps))
-    steps = phase.epochs * feed.steps
-    still = freezing.variables_of(frozen)
-    learner = Learner(view, config, steps, class_weights, augment, still, whole)
+    kept, view = Features(view, feed, config.feature_views, validate), accelerate(head(model))
+    feed, validate = kept.feed(), kept.validator(view)
+    config = config_module.replace(config, steps_per_execution=min(HEAD_STEPS, feed.steps))
+    learner = Learner(
+        view, config, phase.epochs * feed.steps, class_weights, None, freezing.variables_of(frozen), whole
+    )
     return Stage(phase, learner, feed, config, validate)
 
 

@@ -52,19 +52,38 @@ class Learner(keras.Model):
         self._loss_of_samples = LOSSES.get(options.loss)
         self.epoch = self.add_weight(shape=(), dtype="int64", initializer="zeros", trainable=False, name="epoch")
         self.rate_factor = self.add_weight(shape=(), initializer="ones", trainable=False, name="rate_factor")
+        # Variables, so that a step is traced once for all their values.
+        self.learning_rate = self.add_weight(shape=(), initializer="zeros", trainable=False, name="learning_rate")
+        self.weight_decay = self.add_weight(shape=(), initializer="zeros", trainable=False, name="weight_decay")
         self.loss_mean = keras.metrics.Mean(name="loss")
         self.accuracy_mean = keras.metrics.Mean(name="accuracy")
         self.wait_sum = keras.metrics.Sum(name="data_wait")
         self.average = _average(options)
         self.built = True
         self.compile(
-            optimizer=_optimizer(options, view, self.trained, total_steps, self.rate_factor),
+            optimizer=self._optimizer(view),
             jit_compile=options.xla == "on",
             steps_per_execution=options.steps_per_execution,
         )
         self.optimizer.build(self.trained)
         if self.average:
             self.average.build([variable for variable in view.weights if id(variable) not in still])
+        self._first = [keras.ops.convert_to_numpy(variable) for variable in self._own_state]
+        self.begin(options)
+
+    def begin(self, options: TrainingOptions) -> None:
+        """Makes ready for the first step, from the weights as they are; a step that was traced stays so.
+
+        Args:
+            options: those of the construction, but for learning rate and weight decay, which stays 0 or stays more.
+        """
+        self.learning_rate.assign(options.learning_rate)
+        self.weight_decay.assign(options.weight_decay)
+        self.rate_factor.assign(1.0)
+        for variable, value in zip(self._own_state, self._first, strict=True):
+            variable.assign(value)
+        if self.average:
+            self.average.begin()
 
     @property
     def metrics(self) -> list[keras.Metric]:
@@ -74,8 +93,24 @@ class Learner(keras.Model):
     @property
     def state(self) -> list[keras.Variable]:
         """Everything that a checkpoint holds, in a fixed order: the weights, seeds, metrics, optimizer and average."""
-        own = [self.epoch, *(variable for metric in self.metrics for variable in metric.variables)]
-        return [*self.model.variables, *own, *self.optimizer.variables, *(self.average.shadow if self.average else [])]
+        return [*self.model.variables, *self._own_state, *(self.average.shadow if self.average else [])]
+
+    @property
+    def _own_state(self) -> list[keras.Variable]:
+        metrics = [variable for metric in self.metrics for variable in metric.variables]
+        return [self.epoch, *metrics, *self.optimizer.variables]
+
+    def _optimizer(self, view: keras.Model) -> keras.optimizers.Optimizer:
+        options, call = self._options, parse_call(self._options.schedule)
+        schedule = SCHEDULES.get(call.name)(self.learning_rate, self._total_steps, *call.args, **call.kwargs)
+        optimizer = OPTIMIZERS.get(options.optimizer)(Scaled(schedule, self.rate_factor), options)
+        if OPTIMIZERS.traits(options.optimizer)["decay"] == "decoupled":
+            optimizer.weight_decay = self.weight_decay.value
+            optimizer.exclude_from_weight_decay([variable for variable in self.trained if not decays(variable)])
+        multiply_learning_rates(optimizer, learning_rates(view, options.layer_decay, options.norm_bias_multiplier))
+        if options.mixed_precision == "mixed_float16":
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        return optimizer
 
     def call(self, images, training=False):
         """The logits of `images`."""
@@ -115,7 +150,7 @@ class Learner(keras.Model):
         if not self._options.weight_decay or OPTIMIZERS.traits(self._options.optimizer)["decay"] != "l2":
             return 0.0
         kernels = [variable.value for variable in self.trained if decays(variable)]
-        return self._options.weight_decay * tf.add_n([tf.nn.l2_loss(kernel) for kernel in kernels])
+        return self.weight_decay.value * tf.add_n([tf.nn.l2_loss(kernel) for kernel in kernels])
 
     def _update_metrics(self, labels, logits, loss, wait):
         right = tf.cast(tf.equal(tf.argmax(labels, axis=-1), tf.argmax(logits, axis=-1)), tf.float32)
@@ -123,24 +158,6 @@ class Learner(keras.Model):
         self.accuracy_mean.update_state(right)
         self.wait_sum.update_state(wait)
         return {metric.name: metric.result() for metric in self.metrics}
-
-
-def _optimizer(
-    options: TrainingOptions,
-    view: keras.Model,
-    trained: Sequence[keras.Variable],
-    total_steps: int,
-    factor: keras.Variable,
-) -> keras.optimizers.Optimizer:
-    call = parse_call(options.schedule)
-    schedule = SCHEDULES.get(call.name)(options.learning_rate, total_steps, *call.args, **call.kwargs)
-    optimizer = OPTIMIZERS.get(options.optimizer)(Scaled(schedule, factor), options)
-    if OPTIMIZERS.traits(options.optimizer)["decay"] == "decoupled":
-        optimizer.exclude_from_weight_decay([variable for variable in trained if not decays(variable)])
-    multiply_learning_rates(optimizer, learning_rates(view, options.layer_decay, options.norm_bias_multiplier))
-    if options.mixed_precision == "mixed_float16":
-        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-    return optimizer
 
 
 def _average(options: TrainingOptions) -> Average | None:

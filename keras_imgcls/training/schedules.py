@@ -1,6 +1,7 @@
 """Schedules: `(peak learning rate, total steps) -> learning rate at a step`, a function of the step alone.
 
-The step is the optimizer's own counter, so that a resumed run is where it was.
+The peak is a scalar variable, which only what is called at each step may read. The step is the optimizer's own counter, so
+that a resumed run is where it was.
 """
 
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from keras_imgcls.core.registry import SCHEDULES
 class Schedule(keras.optimizers.schedules.LearningRateSchedule):
     """A learning rate as a function of progress through the run (0 at the first step, 1 at the end)."""
 
-    def __init__(self, peak: float, total_steps: int, multiplier) -> None:
+    def __init__(self, peak: float | keras.Variable, total_steps: int, multiplier) -> None:
         """Stores the peak rate, the number of steps, and a function from progress to a multiple of the peak."""
         self.peak, self.total_steps, self.multiplier = peak, total_steps, multiplier
 
@@ -25,7 +26,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
 
     def get_config(self) -> dict:
         """The numbers of the schedule; it is rebuilt from the run's flags, never from a file."""
-        return {"peak": self.peak, "total_steps": self.total_steps}
+        return {"peak": float(self.peak), "total_steps": self.total_steps}
 
 
 class Scaled(keras.optimizers.schedules.LearningRateSchedule):

@@ -16,13 +16,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from keras_imgcls.core import config as config_module
 from keras_imgcls.core import lock
-from keras_imgcls.core.config import DataOptions, TrainConfig
+from keras_imgcls.core.config import TrainConfig
 from keras_imgcls.core.errors import CannotWrite, UserError, is_full
 from keras_imgcls.core.run import Run
 
@@ -90,7 +90,7 @@ def settle(_: Channel, job: dict[str, Any]) -> dict[str, Any]:
 
     config = _config(job)
     load_plugins(config.plugin)
-    ready = prepare.prepare(config, load=load_data)
+    ready = prepare.prepare(config, parts=_parts())
     manifest = ready.samples.manifest
     counts = {split: len(manifest.ids(split)) for split in ("train", "validation", "test")}
     return {"flags": dataclasses.asdict(ready.config), "classes": len(manifest.class_names), "images": counts}
@@ -110,11 +110,8 @@ def cost(_: Channel, job: dict[str, Any]) -> dict[str, float]:
 
 def train(channel: Channel, job: dict[str, Any]) -> dict[str, Any]:
     """Trains until the search says that it is enough: begins a run, or goes on with it where it stands."""
-    import keras
-
     from keras_imgcls.experiment import train as experiment
 
-    keras.backend.clear_session()
     config = _config(job)
     run = Run(config.run_dir)
     if run.flags.is_file():
@@ -122,21 +119,16 @@ def train(channel: Channel, job: dict[str, Any]) -> dict[str, Any]:
     _wait_for(run)
     pause = pausing(run, job["until"], job["known"], channel)
     with contextlib.suppress(Paused):
-        experiment.train(config, callbacks=[pause], load=load_data)
+        experiment.train(config, callbacks=[pause], parts=_parts())
     return {"epoch": pause.reported}
 
 
-def load_data(config: DataOptions, seed: int) -> Any:
-    """The data of a trial; that of the last one, where it is the same, is not read again."""
-    names = [field.name for field in dataclasses.fields(DataOptions)]
-    return _load(DataOptions(**{name: getattr(config, name) for name in names}), seed)
+@cache
+def _parts() -> Any:
+    """What one trial takes over from another."""
+    from keras_imgcls.experiment.parts import KeptParts
 
-
-@lru_cache(maxsize=1)
-def _load(options: DataOptions, seed: int) -> Any:
-    from keras_imgcls.experiment import prepare
-
-    return prepare.load_data(options, seed)
+    return KeptParts()
 
 
 def _wait_for(run: Run) -> None:

@@ -1,4 +1,4 @@
-"""What a worker does outside of training: costs of models, and data that is read once."""
+"""What a worker does outside of training: costs of models."""
 
 from keras_imgcls.core.config import TrainConfig
 from keras_imgcls.tuning import costs, worker
@@ -15,10 +15,3 @@ def test_costs_are_those_of_the_model_that_the_flags_make():
     assert gated["parameters"] > cost(model="resnet20(width=4)")["parameters"]
     small, large = (cost(model="resnet18(width=4)", stem=stem)["flops"] for stem in ("small", "imagenet"))
     assert small > 4 * large
-
-
-def test_the_data_of_a_search_is_read_once():
-    first, second = (TrainConfig(dataset="digits", learning_rate=rate) for rate in (0.1, 0.2))
-    assert worker.load_data(first, 0) is worker.load_data(second, 0)
-    other = worker.load_data(TrainConfig(dataset="digits", fraction=0.5), 0)
-    assert len(other.manifest) < len(worker.load_data(first, 0).manifest)
