@@ -3,8 +3,8 @@
     bash bin/environment/launch benchmarks/augmentation.py [--rounds=5] [--only="RandAugment|crop, flip"]
 
 Batches of smooth random pictures in RAM, 32 px (batch 512) and 224 px (batch 64), on all cores. Ours and the layers of
-Keras run as `tf.data` maps them, a batch on each core, without its start; geometry, erasing and mixing of ours are
-compiled, as `train` does where a run is long enough to pay for that. Pillow and albumentations (left out where it
+Keras run as `tf.data` maps them, a batch on each core, without its start; ours is compiled where that gives the same
+pixels (hue apart), as `train` does where a run is long enough to pay for that. Pillow and albumentations (left out where it
 isn't installed: `pip install albumentations`; on OpenCV, one thread) run in one process for each core, as a loader of
 torchvision does; the start of processes and the transfer of results are not counted. A round runs each case once, in
 turns; shown are medians over the rounds, with the smallest and the largest, and ratios taken within a round. At the

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_imgcls.augment import levels
-from keras_imgcls.augment.colour import each
+from keras_imgcls.augment.branches import each
 from keras_imgcls.augment.fill import Colour
 from keras_imgcls.augment.policies import OPERATIONS, applied, ranges
 from keras_imgcls.augment.randomness import Draws
@@ -73,7 +73,7 @@ def three_augment(images: tf.Tensor, draws: Draws, jitter: Annotated[float, Numb
         lambda images, deviation: levels.solarized(images, tf.fill(tf.shape(deviation), 128.0)),
         lambda images, deviation: levels.blurred(images, deviation, BLUR),
     ]
-    images = each(chosen, operations, images, deviation)
+    images = each(chosen, operations, images, deviation, in_turn=draws.in_turn)
     factors = 1 + jitter * (2 * draws.uniform(3) - 1)
     for number, operation in enumerate((levels.brightened, levels.contrasted, levels.saturated)):
         images = operation(images, factors[:, number])

@@ -1,11 +1,11 @@
 """Colour: brightness, contrast and their like, with the meaning that Pillow gives them, one draw for each sample."""
 
-from collections.abc import Callable
 from typing import Annotated
 
 import tensorflow as tf
 
 from keras_imgcls.augment import levels
+from keras_imgcls.augment.branches import sometimes
 from keras_imgcls.augment.randomness import Draws
 from keras_imgcls.core.arguments import Number, Whole
 from keras_imgcls.core.registry import AUGMENTATIONS
@@ -116,29 +116,7 @@ def noise(images: tf.Tensor, draws: Draws, deviation: Annotated[float, Number(0,
     return levels.rounded(tf.cast(images, tf.float32) + strength * normal)
 
 
-def sometimes(operation: Callable, images: tf.Tensor, draws: Draws, probability: float) -> tf.Tensor:
-    """`operation` done on the samples that draw it, and on them alone."""
-    chosen = tf.cast(draws.uniform(1)[:, 0] < probability, tf.int32)
-    return each(chosen, [lambda images: images, operation], images)
-
-
-def each(chosen: tf.Tensor, operations: list[Callable], images: tf.Tensor, *numbers: tf.Tensor) -> tf.Tensor:
-    """Each sample after the operation it chose, which is run on the samples that chose it, and on no others.
-
-    Args:
-        chosen: the operation's place in the list, int32 of shape (batch,).
-        operations: of `(images, *numbers) -> images`, each on a part of the batch.
-        images: uint8 of shape (batch, height, width, channels).
-        numbers: further arguments, the first axis being the batch.
-    """
-    parts = (tf.dynamic_partition(values, chosen, len(operations)) for values in (images, *numbers))
-    result = images
-    for number, (operation, *part) in enumerate(zip(operations, *parts, strict=True)):
-        # XLA takes neither dynamic_stitch nor a gather here: sizes of parts are not known to it.
-        result = tf.tensor_scatter_nd_update(result, tf.where(chosen == number), operation(*part))
-    return result
-
-
 def _factors(draws: Draws, amount: float) -> tf.Tensor:
-    low = max(0.0, 1 - amount)
-    return low + (1 + amount - low) * draws.uniform(1)[:, 0]
+    """From 1 - amount (0 at least) to 1 + amount, in whole steps: a sum of those is exact, however it is compiled."""
+    low, high = (round(end * levels.FACTOR_STEPS) for end in (max(0.0, 1 - amount), 1 + amount))
+    return (low + tf.round((high - low) * draws.uniform(1)[:, 0])) / levels.FACTOR_STEPS

@@ -11,7 +11,7 @@ from keras_imgcls.core.arguments import Number, Several, Whole
 from keras_imgcls.core.registry import AUGMENTATIONS
 
 
-@AUGMENTATIONS.register(exact=True, identity={"size": 0})
+@AUGMENTATIONS.register(identity={"size": 0})
 def cutout(images: tf.Tensor, draws: Draws, size: Annotated[int, Whole(0, 4096)] = 8, fill: Colour = 128) -> tf.Tensor:
     """A square of `size` pixels around a random pixel is filled; it may hang over the border (DeVries & Taylor 2017).
 
@@ -24,7 +24,7 @@ def cutout(images: tf.Tensor, draws: Draws, size: Annotated[int, Whole(0, 4096)]
     return erase(images, _between(top, size, height), _between(left, size, width), fill)
 
 
-@AUGMENTATIONS.register(exact=True, identity={"probability": 0})
+@AUGMENTATIONS.register(identity={"probability": 0})
 def random_erasing(
     images: tf.Tensor,
     draws: Draws,
@@ -57,7 +57,7 @@ def random_erasing(
     return erase(images, *sides, fill)
 
 
-@AUGMENTATIONS.register(exact=True, identity={"probability": 0})
+@AUGMENTATIONS.register(identity={"probability": 0})
 def grid_mask(
     images: tf.Tensor,
     draws: Draws,

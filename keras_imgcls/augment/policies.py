@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from keras_imgcls.augment import levels
 from keras_imgcls.augment.affine import about_centre, linear, rotation
-from keras_imgcls.augment.colour import each
+from keras_imgcls.augment.branches import each
 from keras_imgcls.augment.fill import Colour
 from keras_imgcls.augment.randomness import Draws
 from keras_imgcls.augment.view import Interpolation, View
@@ -139,7 +139,7 @@ def applied(
 
     Args:
         images: uint8 of shape (batch, height, width, channels).
-        draws: gives the signs.
+        draws: gives the signs, and says whether samples are gone through in turn.
         chosen: places in `OPERATIONS`, int32 of shape (batch,).
         strength: in the operation's own unit (see `ranges`), float32 of shape (batch,).
         fill: the colour of what a turn or a shift uncovers.
@@ -159,7 +159,7 @@ def applied(
         *(_with(lambda strength: strength, operation) for operation in TABLES.values()),
         *(_alone(operation) for operation in WHOLE.values()),
     ]
-    return each(tf.gather(BUCKETS, chosen), buckets, images, chosen, strength)
+    return each(tf.gather(BUCKETS, chosen), buckets, images, chosen, strength, in_turn=draws.in_turn)
 
 
 def _matrices(view: View, chosen: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:

@@ -44,11 +44,13 @@ class Draws:
     Attributes:
         ids: int64 of shape (batch,), the samples.
         epoch: int64 scalar.
+        in_turn: whether what samples draw is done to one after the other; see `branches.each`.
     """
 
-    def __init__(self, key: np.ndarray, ids: tf.Tensor, epoch: int | tf.Tensor) -> None:
+    def __init__(self, key: np.ndarray, ids: tf.Tensor, epoch: int | tf.Tensor, in_turn: bool = False) -> None:
         """Stores the operation's key (see `stream`), the samples' ids and the epoch (below 2^32); draws nothing."""
         self.ids, self.epoch, self._key = tf.cast(ids, tf.int64), tf.cast(epoch, tf.int64), key
+        self.in_turn = in_turn
         self._blocks = 0
 
     def uniform(self, count: int) -> tf.Tensor:
@@ -75,8 +77,8 @@ class Draws:
 
     def in_epoch(self, epoch: int) -> "Draws":
         """The same operation's numbers of another epoch, from the first draw on."""
-        return Draws(self._key, self.ids, epoch)
+        return Draws(self._key, self.ids, epoch, self.in_turn)
 
     def of_the_first(self) -> "Draws":
         """Numbers that the whole batch shares: those of its first sample."""
-        return Draws(self._key, tf.zeros_like(self.ids) + self.ids[:1], self.epoch)
+        return Draws(self._key, tf.zeros_like(self.ids) + self.ids[:1], self.epoch, self.in_turn)

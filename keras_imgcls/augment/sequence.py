@@ -25,7 +25,7 @@ class _Step:
     arguments: dict[str, Any]
     key: list[int]
     geometric: bool
-    exact: bool
+    rounds: bool
 
 
 def build(spec: str, seed: int, compiled: bool = False) -> Augment:
@@ -38,18 +38,18 @@ def build(spec: str, seed: int, compiled: bool = False) -> Augment:
     Args:
         spec: the operations.
         seed: of the run.
-        compiled: whether XLA compiles geometry and erasing, to the same pixels: on a CPU, rotations of 224 px take a fifth
-            of the time, and shifts and mirror images half of it, after a second or two for each shape of batch.
+        compiled: whether XLA compiles what it does to the same pixels, for a CPU: at 224 px rotations take a fifth of the time,
+            RandAugment a third, shifts and mirror images half, after a second or three for each shape of batch.
 
     Raises:
         UserError: an unknown operation or argument, a value out of its range, a seed that is not in [0, 2^64).
     """
     steps = [_step(call, seed, number) for number, call in enumerate(parse_sequence(spec))]
     parts = []
-    for exact, part in groupby(steps, lambda step: step.exact):
-        run = partial(_run, tuple(part))
-        # Operations that sort samples into buckets have other shapes in each batch: to compile those would never end.
-        parts.append(tf.function(run, autograph=False, jit_compile=True) if compiled and exact else run)
+    for rounds, part in groupby(steps, lambda step: step.rounds):
+        in_turn = compiled and not rounds  # another compiler would round otherwise
+        run = partial(_run, tuple(part), in_turn)
+        parts.append(tf.function(run, autograph=False, jit_compile=True) if in_turn else run)
 
     def augment(images, labels, ids, epoch):
         for part in parts:
@@ -59,10 +59,10 @@ def build(spec: str, seed: int, compiled: bool = False) -> Augment:
     return augment
 
 
-def _run(steps: tuple[_Step, ...], images: tf.Tensor, ids: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
+def _run(steps: tuple[_Step, ...], in_turn: bool, images: tf.Tensor, ids: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
     view = View(images)
     for step in steps:
-        draws = Draws(step.key, ids, epoch)
+        draws = Draws(step.key, ids, epoch, in_turn)
         if step.geometric:
             view = step.operation(view, draws, **step.arguments)
         else:
@@ -73,6 +73,5 @@ def _run(steps: tuple[_Step, ...], images: tf.Tensor, ids: tf.Tensor, epoch: tf.
 def _step(call: Call, seed: int, number: int) -> _Step:
     operation = AUGMENTATIONS.get(AUGMENTATIONS.check(call).name)
     traits = AUGMENTATIONS.traits(call.name)
-    geometric = traits.get("geometric", False)
-    exact = geometric or traits.get("exact", False)
-    return _Step(operation, arguments.bind(operation, call, hidden=2), stream(seed, number), geometric, exact)
+    geometric, rounds = traits.get("geometric", False), traits.get("rounds", False)
+    return _Step(operation, arguments.bind(operation, call, hidden=2), stream(seed, number), geometric, rounds)

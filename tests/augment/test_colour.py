@@ -8,7 +8,7 @@ import tensorflow as tf
 from PIL import Image, ImageEnhance, ImageOps
 from scipy import ndimage
 
-from keras_imgcls.augment import sequence
+from keras_imgcls.augment import colour, sequence
 from keras_imgcls.augment.randomness import Draws, stream
 
 COUNT = 60
@@ -99,3 +99,16 @@ def test_noise_is_normal_and_unlike_in_all_pixels():
     flattened = strong.reshape(len(strong), -1)
     assert np.abs(np.corrcoef(flattened) - np.eye(len(flattened))).max() < 6 / np.sqrt(2700)
     assert abs(np.corrcoef(flattened[:, :-1].ravel(), flattened[:, 1:].ravel())[0, 1]) < 5 / np.sqrt(strong.size)
+
+
+def test_factors_are_the_same_however_they_are_compiled():
+    """A product and a sum that are rounded once would give every four-thousandth sample another factor."""
+    ids = tf.range(200_000, dtype=tf.int64)
+
+    def factors(ids):
+        return colour._factors(Draws(stream(1, 2), ids, 0), 0.4)
+
+    expected = factors(ids).numpy()
+    assert np.array_equal(tf.function(factors, jit_compile=True)(ids), expected)
+    assert (expected.min(), expected.max()) == (pytest.approx(0.6, abs=2**-12), pytest.approx(1.4, abs=2**-12))
+    assert expected.mean() == pytest.approx(1, abs=0.002)

@@ -6,7 +6,6 @@ import tensorflow as tf
 from PIL import Image, ImageEnhance, ImageOps
 
 from keras_imgcls.augment import policies, sequence
-from keras_imgcls.augment.colour import each
 from keras_imgcls.augment.randomness import Draws, stream
 
 SIZE = 36
@@ -136,21 +135,3 @@ def test_autoaugment_does_a_step_with_its_probability(monkeypatch):
     ids = tf.range(count, dtype=tf.int64)
     done = sequence.build("autoaugment", 0)(images, tf.zeros([count, 2]), ids, 0)[0].numpy()[:, 0, 0, 0] == 255
     assert abs(done.mean() - 0.6) < 5 * np.sqrt(0.24 / count)
-
-
-def test_an_operation_runs_on_the_samples_that_chose_it_and_on_no_others():
-    seen = []
-
-    def operation(number):
-        def run(images, values):
-            seen.append((number, images[:, 0, 0, 0].numpy().tolist(), values.numpy().tolist()))
-            return images + np.uint8(50 * number)
-
-        return run
-
-    images = np.broadcast_to(np.arange(6, dtype=np.uint8)[:, None, None, None], (6, 2, 2, 1))
-    result = each(
-        tf.constant([1, 0, 1, 2, 1, 0]), [operation(n) for n in range(4)], tf.constant(images), tf.range(6) * 10
-    )
-    assert seen == [(0, [1, 5], [10, 50]), (1, [0, 2, 4], [0, 20, 40]), (2, [3], [30]), (3, [], [])]
-    assert result[:, 1, 1, 0].numpy().tolist() == [50, 1, 52, 103, 54, 5]

@@ -2,14 +2,17 @@
 
 import csv
 import io
+import json
 import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
 
+from keras_imgcls.core.run import Run
 from keras_imgcls.data.decode import read_image
 from keras_imgcls.inference.exported import load_exported
 from tests.export.test_metadata import classify
@@ -104,3 +107,33 @@ def test_a_phone_gives_a_photo_the_label_that_bin_predict_gives(name, flowers_ex
     assert len(agrees) == 186 and agrees.mean() >= 0.99
     assert np.abs(scores - expected).max() < (0.05 if name == "model.tflite" else 0.1)
     assert len(np.unique(expected.argmax(axis=1))) == 5
+
+
+def test_a_network_that_int8_hurts_is_fine_tuned_on_the_way(command, tmp_path):
+    """From `bin/train` to the card: one channel of each block is large, so that plain int8 has few levels for the others."""
+    finished = command(
+        "train", "--dataset=digits", "--model=resnet20(width=8)", "--epochs=12", "--run_dir=run", cwd=tmp_path
+    )
+    assert finished.returncode == 0, finished.stderr
+    run = Run(tmp_path / "run")
+    model = keras.models.load_model(run.model)
+    for layer in model.layers:
+        if layer.name.endswith("_norm1"):
+            factors = np.where(np.arange(layer.gamma.shape[0]) == 0, 200.0, 1.0).astype("float32")
+            layer.gamma.assign(layer.gamma * factors)
+            layer.beta.assign(layer.beta * factors)
+            kernel = model.get_layer(layer.name.replace("_norm1", "_conv2")).kernel
+            kernel.assign(kernel / factors[:, None])
+    model.save(run.model)
+    finished = command(
+        "export",
+        "--run_dir=run",
+        "--formats=tflite_int8",
+        "--max_accuracy_drop=1",
+        "--min_agreement_int8=0.5",
+        cwd=tmp_path,
+    )
+    assert finished.returncode == 0, finished.stderr
+    statement = json.loads((run.export / "parity.json").read_text())["statements"]["tflite_int8"]
+    assert "quantization-aware fine-tuning" in statement and "kept: the second" in statement
+    assert "quantization-aware fine-tuning" in (run.export / "MODEL_CARD.md").read_text()
