@@ -475,6 +475,26 @@ def test_the_camera_is_classified_frame_by_frame(browser, run, tmp_path):
         assert evaluated(page, "document.getElementById('video').srcObject === null")  # allowed after it was stopped
 
 
+def test_each_camera_has_its_turn(browser, run):
+    """Chromium's two cameras don't say whether they are in front or behind."""
+    arguments = ["--no-sandbox", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream=device-count=2"]
+    device = "document.getElementById('video').srcObject?.getVideoTracks()[0].getSettings().deviceId"
+    with (
+        browser.browser_type.launch(executable_path=CHROMIUM, args=arguments) as chromium,
+        served(run.path) as address,
+        opened(chromium, address) as page,
+    ):
+        page.click("#camera")
+        page.wait_for_selector("#live .labels li")
+        first = evaluated(page, device)
+        seen = []
+        for _ in range(2):
+            page.click("#turn")
+            page.wait_for_timeout(2000)
+            seen.append(evaluated(page, device))
+        assert seen[0] not in (first, None) and seen[1] == first
+
+
 def test_a_refused_camera_is_told_in_a_sentence(browser, run):
     with served(run.path) as address, opened(browser, address) as page:
         page.click("#camera")

@@ -10,6 +10,8 @@ const REASONS = {
 
 const end = (stream) => stream?.getTracks().forEach((track) => track.stop());
 
+const cameras = async () => (await navigator.mediaDevices.enumerateDevices()).filter(({ kind }) => kind === "videoinput");
+
 export class Camera {
   constructor(video) {
     this.video = video;
@@ -18,12 +20,12 @@ export class Camera {
   }
 
   // Opens the camera; true if it is open then. People may think long about the permission, and a `stop` meanwhile counts.
-  async start() {
+  async start(wanted = { facingMode: this.facing }) {
     if (!navigator.mediaDevices?.getUserMedia) {
       throw new Problem("The camera needs a page that was loaded by https or from localhost. Choose pictures instead.");
     }
     this.stop();
-    const asked = navigator.mediaDevices.getUserMedia({ video: { facingMode: this.facing }, audio: false });
+    const asked = navigator.mediaDevices.getUserMedia({ video: wanted, audio: false });
     this.asked = asked;
     let stream;
     try {
@@ -37,9 +39,18 @@ export class Camera {
     return this.asked === asked;
   }
 
-  turn() {
+  // Front and back change places; where cameras don't say which they are, the next one in the list has its turn.
+  async turn() {
+    const before = this.device();
     this.facing = this.facing === "environment" ? "user" : "environment";
-    return this.start();
+    if (!await this.start()) return false;
+    if (this.device() !== before) return true;
+    const devices = (await cameras()).map((camera) => camera.deviceId);
+    return this.start({ deviceId: { exact: devices[(devices.indexOf(before) + 1) % devices.length] } });
+  }
+
+  device() {
+    return this.video.srcObject?.getVideoTracks()[0].getSettings().deviceId;
   }
 
   stop() {
@@ -59,7 +70,6 @@ export class Camera {
   }
 
   async hasOthers() {
-    const devices = await navigator.mediaDevices.enumerateDevices();
-    return devices.filter((device) => device.kind === "videoinput").length > 1;
+    return (await cameras()).length > 1;
   }
 }
