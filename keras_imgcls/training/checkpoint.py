@@ -96,12 +96,21 @@ def _require_readable(archive: Path) -> None:
 
 
 def load(folder: Path) -> Checkpoint | None:
-    """The newest checkpoint in `folder` that verifies; None where there is none. Says which ones did not."""
-    for path in sorted(folder.glob("step-*.json"), reverse=True):
+    """The newest checkpoint in `folder` that verifies; None where there is none. Says which ones did not.
+
+    Raises:
+        UserError: there are some, and all are damaged: to begin anew is not for us to decide.
+    """
+    paths = sorted(folder.glob("step-*.json"), reverse=True)
+    for path in paths:
         try:
             return _read(path)
         except (OSError, ValueError, KeyError) as error:
             warn(f"the checkpoint {path.stem} is damaged and left out: {error}")
+    if paths:
+        raise UserError(
+            f"All checkpoints in {folder} are damaged, so that the run can't go on. --overwrite begins it anew."
+        )
     return None
 
 

@@ -66,6 +66,15 @@ def test_another_model_is_refused(tmp_path):
         checkpoint.load(tmp_path).restore([keras.Variable([1.0])])
 
 
+def test_where_all_are_damaged_nothing_begins_anew(tmp_path, capsys):
+    for step in (1, 2):
+        save(tmp_path, step, state(step), {})
+        (tmp_path / f"step-00000000{step}.npz").write_bytes(b"")
+    with pytest.raises(UserError, match="All checkpoints in .* are damaged, so that the run can't go on"):
+        checkpoint.load(tmp_path)
+    assert capsys.readouterr().err.count("is damaged and left out") == 2
+
+
 def test_nothing_there_is_no_error(tmp_path):
     assert checkpoint.load(tmp_path) is None
 
