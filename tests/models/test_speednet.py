@@ -59,11 +59,13 @@ def test_whitening_sees_through_the_scaling_of_pixels():
 
 def test_whitening_looks_at_5000_images_in_any_number_of_bites():
     few, model = smooth_images(), built()
-    classifier.initialize(model, SPEC, few)
-    kernel = model.get_layer("stem_whitening").get_weights()[0]
     many = np.concatenate([np.tile(few, (125, 1, 1, 1)), np.zeros((100, 32, 32, 3), np.uint8)])
-    classifier.initialize(model, SPEC, many)
-    np.testing.assert_allclose(np.abs(model.get_layer("stem_whitening").get_weights()[0]), np.abs(kernel), rtol=2e-2)
+    seen = []
+    for images in (few, many):
+        classifier.initialize(model, SPEC, images)
+        kernel = model.get_layer("stem_whitening").get_weights()[0].reshape(12, -1)
+        seen.append(kernel @ kernel.T)  # of two eigenvectors whose values are near, any turn is as good
+    np.testing.assert_allclose(*seen, rtol=1e-2, atol=1e-3 * np.abs(seen[0]).max())
 
 
 def test_only_the_bias_of_the_stem_is_trained():
