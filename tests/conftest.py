@@ -2,12 +2,17 @@
 
 import importlib.util
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 RECORD = "KERAS_IMGCLS_TESTS_REFUSED"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+if (
+    signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+):  # so begin what a shell runs in the background, and their children
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parents[1]
 
