@@ -11,6 +11,8 @@ import numpy as np
 
 from keras_imgcls.core.config import AugmentOptions, DataOptions, TrainingOptions
 from keras_imgcls.core.errors import UserError
+from keras_imgcls.core.registry import OPTIMIZERS, SCHEDULES
+from keras_imgcls.core.spec import parse_call
 from keras_imgcls.data import readers
 from keras_imgcls.data.samples import Samples
 from keras_imgcls.training.fit import make_learner
@@ -18,20 +20,10 @@ from keras_imgcls.training.learner import Learner
 
 # What surrounds a step, or comes to it as a variable.
 OUTSIDE = {
-    *(field.name for field in dataclasses.fields(AugmentOptions)),
-    *(
-        "tta",
-        "tta_views",
-        "mix",
-        "mix_off_epoch",
-        "epochs",
-        "max_minutes",
-        "learning_rate",
-        "early_stopping",
-        "monitor",
-    ),
-    *("on_nan", "seed", "checkpoint_every"),
-}
+    *(field.name for field in dataclasses.fields(AugmentOptions)), "tta", "tta_views", "mix", "mix_off_epoch",
+    "epochs", "max_minutes", "learning_rate", "on_nan", "early_stopping", "monitor", "seed", "checkpoint_every",
+}  # fmt: skip
+OURS = "keras_imgcls."
 STEP_OPTIONS = [field.name for field in dataclasses.fields(TrainingOptions) if field.name not in OUTSIDE]
 
 
@@ -54,17 +46,7 @@ class Parts:
         """`built`, or a network equal to it in every weight and in how it computes."""
         return built
 
-    def learner(
-        self,
-        model: keras.Model,
-        config: TrainingOptions,
-        steps: int,
-        class_weights: np.ndarray | None,
-        augment: Callable | None,
-        frozen: Sequence[keras.Layer],
-    ) -> Learner:
-        """As `fit.make_learner`."""
-        return make_learner(model, config, steps, class_weights, augment, frozen)
+    learner = staticmethod(make_learner)
 
 
 class KeptParts(Parts):
@@ -100,18 +82,19 @@ class KeptParts(Parts):
         model: keras.Model,
         config: TrainingOptions,
         steps: int,
-        class_weights: np.ndarray | None,
-        augment: Callable | None,
-        frozen: Sequence[keras.Layer],
+        class_weights: np.ndarray | None = None,
+        augment: Callable | None = None,
+        frozen: Sequence[keras.Layer] = (),
     ) -> Learner:
         """A new learner, or one that does the same step at the beginning of its training."""
-        if model is not self._network or class_weights is not None or augment is not None:
-            return super().learner(model, config, steps, class_weights, augment, frozen)
+        others = class_weights is not None or augment is not None
+        if model is not self._network or others or not _reads_variables(config):
+            return make_learner(model, config, steps, class_weights, augment, frozen)
         key = (_traced(config), steps, *map(id, frozen))
         if key in self._learners:
             self._learners[key].begin(config)
         else:
-            self._learners[key] = super().learner(model, config, steps, None, None, frozen)
+            self._learners[key] = make_learner(model, config, steps, frozen=frozen)
         return self._learners[key]
 
 
@@ -119,6 +102,12 @@ def _graph(model: keras.Model) -> str:
     """How `model` computes, its layers by number: names that Keras gives count what was built in this process."""
     numbers = {f'"{layer.name}"': f'"{number}"' for number, layer in enumerate(model.operations)}
     return re.sub(r'"[^"]*"', lambda text: numbers.get(text[0], text[0]), model.to_json())
+
+
+def _reads_variables(config: TrainingOptions) -> bool:
+    """Whether learning rate and weight decay are read at each step; a plugin may have taken their values once."""
+    schedule = SCHEDULES.get(parse_call(config.schedule).name)
+    return all(function.__module__.startswith(OURS) for function in (schedule, OPTIMIZERS.get(config.optimizer)))
 
 
 def _traced(config: TrainingOptions) -> tuple[Any, ...]:

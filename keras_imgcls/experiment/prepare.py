@@ -25,7 +25,9 @@ from keras_imgcls.models.pretrained import Origin
 from keras_imgcls.training import batch_size, fit
 from keras_imgcls.training.feed import Feed
 
-COMPILED_PIXELS = 2**29  # augmented in a run: from here on, what XLA saves pays for its compilation
+COMPILED_PIXELS = (
+    2**29
+)  # augmented in a run: what XLA saves of a policy has paid for its compilation by then several times
 STATISTICS_IMAGES, STATISTICS_PIXELS = 5_000, 2**24
 VIEW_BATCH = 32
 

@@ -105,6 +105,19 @@ def _check_phases(config: TrainingOptions, model: keras.Model, feed: Feed) -> di
     return {"feature_views": views_that_fit(model, feed, config.feature_views, config.deterministic)}
 
 
+def make_learner(
+    model: keras.Model,
+    config: TrainingOptions,
+    steps: int,
+    class_weights: np.ndarray | None = None,
+    augment: Callable | None = None,
+    frozen: Sequence[keras.Layer] = (),
+) -> Learner:
+    """A learner over the training view of `model`, whose layers `frozen` stay as they are, for a schedule over `steps` steps."""
+    view = accelerate(model, config.mixed_precision, frozen, any_size=bool(config.image_size_schedule))
+    return Learner(view, config, steps, class_weights, augment, freezing.variables_of(frozen), model)
+
+
 def fit(
     model: keras.Model,
     feed: Feed,
@@ -117,7 +130,7 @@ def fit(
     class_weights: np.ndarray | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     with_auxiliary: keras.Model | None = None,
-    learner_of: Callable[..., Learner] | None = None,
+    learner_of: Callable[..., Learner] = make_learner,
 ) -> Outcome:
     """Trains `model` in place; it ends with the best weights by `config.monitor`.
 
@@ -132,14 +145,14 @@ def fit(
         class_weights: float32 of shape (classes,), or None.
         callbacks: Keras callbacks; `self.model` is the learner, `self.model.view` the training view.
         with_auxiliary: what is trained in place of `model`: the same layers, with auxiliary logits behind its own.
-        learner_of: makes learners as `make_learner`, which it is by default, does.
+        learner_of: makes learners, as `make_learner` does.
 
     Raises:
         UserError: the loss is no longer finite, or a file can't be written.
     """
     whole = with_auxiliary or model
     keeper = Keeper(model, run, whole)
-    stage_of = partial(_stage, model, whole, feed, config, validate, augment, class_weights, learner_of or make_learner)
+    stage_of = partial(_stage, model, whole, feed, config, validate, augment, class_weights, learner_of)
     loop = Loop(stage_of, config, keeper, callbacks)
     if resume and run:
         _resume(loop, run)
@@ -153,19 +166,6 @@ def fit(
         row["images_per_second"] for row in position.history if row["epoch"] > position.stage_epoch
     )
     return Outcome(position.history, seconds, speed, position.best_epoch, position.rollbacks)
-
-
-def make_learner(
-    model: keras.Model,
-    config: TrainingOptions,
-    steps: int,
-    class_weights: np.ndarray | None = None,
-    augment: Callable | None = None,
-    frozen: Sequence[keras.Layer] = (),
-) -> Learner:
-    """A learner over the training view of `model`, whose layers `frozen` stay as they are, for a schedule over `steps` steps."""
-    view = accelerate(model, config.mixed_precision, frozen, any_size=bool(config.image_size_schedule))
-    return Learner(view, config, steps, class_weights, augment, freezing.variables_of(frozen), model)
 
 
 def _stage(

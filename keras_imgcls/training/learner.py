@@ -55,6 +55,7 @@ class Learner(keras.Model):
         # Variables, so that a step is traced once for all their values.
         self.learning_rate = self.add_weight(shape=(), initializer="zeros", trainable=False, name="learning_rate")
         self.weight_decay = self.add_weight(shape=(), initializer="zeros", trainable=False, name="weight_decay")
+        self._set_rates(options)
         self.loss_mean = keras.metrics.Mean(name="loss")
         self.accuracy_mean = keras.metrics.Mean(name="accuracy")
         self.wait_sum = keras.metrics.Sum(name="data_wait")
@@ -77,13 +78,16 @@ class Learner(keras.Model):
         Args:
             options: those of the construction, but for learning rate and weight decay, which stays 0 or stays more.
         """
-        self.learning_rate.assign(options.learning_rate)
-        self.weight_decay.assign(options.weight_decay)
-        self.rate_factor.assign(1.0)
+        self._set_rates(options)
         for variable, value in zip(self._own_state, self._first, strict=True):
             variable.assign(value)
         if self.average:
             self.average.begin()
+
+    def _set_rates(self, options: TrainingOptions) -> None:
+        self.learning_rate.assign(options.learning_rate)
+        self.weight_decay.assign(options.weight_decay)
+        self.rate_factor.assign(1.0)
 
     @property
     def metrics(self) -> list[keras.Metric]:

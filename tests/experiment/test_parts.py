@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from keras_imgcls.core.config import TrainConfig
+from keras_imgcls.experiment import parts as parts_module
 from keras_imgcls.experiment.parts import KeptParts, Parts
 from keras_imgcls.experiment.train import train
 from keras_imgcls.training.learner import Learner
@@ -102,6 +103,16 @@ def test_another_step_is_traced(tmp_path, traces, options):
     second = train(config(tmp_path / "second", **{**OTHER, **options}), parts=parts)
     assert len(traces) > once
     assert_equal(result(second), result(train(config(tmp_path / "alone", **{**OTHER, **options}))))
+
+
+def test_a_schedule_of_a_plugin_is_made_for_each_training(tmp_path, traces, monkeypatch):
+    """It may have taken the learning rate once, as a number."""
+    monkeypatch.setattr(parts_module, "OURS", "elsewhere.")
+    parts = KeptParts()
+    train(config(tmp_path / "first", **FIRST), parts=parts)
+    once = len(traces)
+    train(config(tmp_path / "second", **OTHER), parts=parts)
+    assert len(traces) > once
 
 
 def test_data_is_read_once():

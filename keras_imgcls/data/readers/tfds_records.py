@@ -22,6 +22,7 @@ from keras_imgcls.data.manifest import Manifest, one_hot
 from keras_imgcls.data.readers.checking import check_files
 from keras_imgcls.data.readers.folder import SPLIT_NAMES
 from keras_imgcls.data.samples import Samples, keeps_class_mirrored
+from keras_imgcls.data.tuner import without_tuner
 
 LARGEST_ARRAY = 4 * 2**30  # bytes; more images of one size are kept encoded, as those of many sizes are
 BATCH = 256
@@ -153,14 +154,14 @@ def _encoded(builder: Any, split: str, image: str, label: str, by_id: bool = Fal
                 yield example[image], example[label], example.get("id", b"") if by_id else b""
 
         signature = tuple(tf.TensorSpec([], dtype) for dtype in (tf.string, tf.int64, tf.string))
-        return tf.data.Dataset.from_generator(examples, output_signature=signature)
+        return without_tuner(tf.data.Dataset.from_generator(examples, output_signature=signature))
     config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
     decoders = tfds.decode.PartialDecoding(wanted, decoders=skip)
     dataset = builder.as_dataset(split=split, shuffle_files=False, read_config=config, decoders=decoders)
     take = tf.autograph.experimental.do_not_convert(
         lambda example: (example[image], example[label], example.get("id", ""))
     )
-    return dataset.map(take)
+    return without_tuner(dataset.map(take))
 
 
 def _keys(builder: Any) -> tuple[str, str]:
