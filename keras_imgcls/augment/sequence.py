@@ -39,7 +39,7 @@ def build(spec: str, seed: int, compiled: bool = False) -> Augment:
         spec: the operations.
         seed: of the run.
         compiled: whether XLA compiles what it does to the same pixels, for a CPU: at 224 px rotations take a fifth of the time,
-            RandAugment a third, shifts and mirror images half, after a second or three for each shape of batch.
+            RandAugment a quarter, shifts and mirror images half, after a second or three for each shape of batch.
 
     Raises:
         UserError: an unknown operation or argument, a value out of its range, a seed that is not in [0, 2^64).

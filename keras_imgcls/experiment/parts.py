@@ -53,8 +53,8 @@ class KeptParts(Parts):
     """Keeps parts for the next training.
 
     Data is read once; a network takes the place of the next one like it, with the weights of that; and with the network stay
-    its learners, whose steps are traced. Tracing the step of ResNet-20 takes as long as two thousand images. What comes of a
-    training is the same, bit for bit.
+    its learners, whose steps are traced, which takes about a second for ResNet-20. What comes of a training is the same, bit
+    for bit.
     """
 
     def __init__(self) -> None:

@@ -25,9 +25,7 @@ from keras_imgcls.models.pretrained import Origin
 from keras_imgcls.training import batch_size, fit
 from keras_imgcls.training.feed import Feed
 
-COMPILED_PIXELS = (
-    2**29
-)  # augmented in a run: what XLA saves of a policy has paid for its compilation by then several times
+COMPILED_PIXELS = 2**29  # augmented in a run: by then XLA has saved several times what compiling a policy took
 STATISTICS_IMAGES, STATISTICS_PIXELS = 5_000, 2**24
 VIEW_BATCH = 32
 

@@ -46,6 +46,7 @@ export class Camera {
     if (!await this.start()) return false;
     if (this.device() !== before) return true;
     const devices = (await cameras()).map((camera) => camera.deviceId);
+    if (this.device() !== before) return false; // stopped meanwhile
     return this.start({ deviceId: { exact: devices[(devices.indexOf(before) + 1) % devices.length] } });
   }
 
