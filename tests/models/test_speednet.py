@@ -53,8 +53,9 @@ def test_whitening_sees_through_the_scaling_of_pixels():
     for deviation in (127.5, 31.0):
         model = built(scaling=([127.5] * 3, [deviation] * 3))
         classifier.initialize(model, SPEC, images)
-        seen.append(np.abs(outputs(model, images, "stem_whitening")[0]))  # the sign of an eigenvector is arbitrary
-    np.testing.assert_allclose(*seen, atol=2e-2)
+        patches = outputs(model, images, "stem_whitening")[0].reshape(-1, 24)[::50]
+        seen.append(patches @ patches.T)  # of two eigenvectors whose values are near, any turn is as good
+    np.testing.assert_allclose(*seen, atol=2e-3 * np.abs(seen[0]).max())
 
 
 def test_whitening_looks_at_5000_images_in_any_number_of_bites():
