@@ -9,6 +9,7 @@ photos_recipe.jsonl, and the table in RESULTS.md is made of that. A driver that 
 """
 
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -36,6 +37,8 @@ ARMS = {
     "rate 0.002": {"learning_rate": 0.002},
     "rate 0.003": {"learning_rate": 0.003},
     "rate 0.003, decay 0.6": {"learning_rate": 0.003, "layer_decay": 0.6},
+    "statistics kept": {"freeze_norm": True},
+    "statistics kept, rate 0.003": {"freeze_norm": True, "learning_rate": 0.003},
     "no augmentation": {"augment": "none"},
     "linear probe": {"freeze": "features", "unfreeze_epoch": 0},
 }
@@ -61,7 +64,7 @@ def main(_) -> None:
 
 def trained(arm: str, dataset: str) -> bool:
     """Cross-validates one cell, from where it was left, and appends its row; whether that went well."""
-    run = Run(Path(RUNS_DIR.value) / f"{dataset}-{[*ARMS].index(arm)}-{SEED.value}")
+    run = Run(Path(RUNS_DIR.value) / f"{dataset}-{re.sub('[^a-z0-9]+', '-', arm)}-{SEED.value}")
     given = FIXED | DATASETS[dataset] | ARMS[arm] | {"data_dir": Path(DATA_DIR.value) / dataset, "seed": SEED.value}
     if not train(f"{dataset}, {arm}", run, given):
         return False

@@ -82,6 +82,7 @@ class TrainingOptions:
     schedule: str = option("warmup_cosine", "Learning rate over the run: constant, warmup_cosine(warmup=0.05), one_cycle(...), step(...).")
     freeze: str = option("none", "Landmark of the model up to which nothing is trained until --unfreeze_epoch: none, stem, stage1, stage2 … or features (all but the head); several for gradual unfreezing: 'features|stage4'.")
     unfreeze_epoch: str = option("0", "Epoch from which that no longer holds, counted from 1; one for each landmark: '11|16'. 0: never. Optimizer and schedule start anew.")
+    freeze_norm: bool = option(False, "BatchNorm computes with the statistics that its weights came with, and keeps them, as in inference; its scale and offset train (norm_eval elsewhere). For few images in small steps, from --pretrained or --init_from.")
     feature_views: int = option(1, "While --freeze=features holds: views of each image whose features are computed once and kept, taken in turns by the epochs, unmixed: the image itself, then augmented ones. 0: features are computed anew, augmented, in each epoch.", low=0)
     layer_decay: float = option(1.0, "Learning rate of each stage as a multiple of that of the stage behind it; the head has --learning_rate.", low=0.0, high=1.0)
     norm_bias_multiplier: float = option(1.0, "Learning rate of normalisation biases as a multiple of the others' (64 in the CIFAR-10 speed runs).", low=0.0)
@@ -305,6 +306,8 @@ def _check_training(config: TrainConfig) -> None:
     if config.fraction == 0:
         raise UserError("--fraction is above 0; received 0.0.")
     check_pretrained(config.pretrained, config.trust_file)
+    if config.freeze_norm and not (config.pretrained or config.init_from):
+        raise UserError("--freeze_norm keeps statistics that come with weights: give --pretrained or --init_from.")
     if config.pretrained and config.init_from:
         raise UserError("--pretrained and --init_from both give first weights: choose one.")
     if config.resume and config.overwrite:

@@ -126,7 +126,7 @@ def _measure(
         start = (views * feed.images + feed.held_out) / inference
         return Cost(start, HEAD_EPOCH + HEAD_STEP * feed.steps + saving)
     if phase.frozen != EVERYTHING_TRAINS:
-        frozen = freezing.layers_up_to(model, phase.frozen)
+        frozen = freezing.layers_up_to(model, phase.frozen) + freezing.normalizations(model, config.freeze_norm)
         batch = (config.batch_size, *feed.image_shape)
         speed = choose_precision(model, batch, [precision], seconds=1.0, frozen=frozen)[1][precision]
     start = TRACING * len(model.layers)

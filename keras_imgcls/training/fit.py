@@ -80,8 +80,8 @@ def resolve(config: TrainingOptions, model: keras.Model, feed: Feed, macs: int) 
     if precision == "auto" and config.deterministic:
         precision = "float32"
     elif precision == "auto" or config.max_minutes:
-        only = None if precision == "auto" else [precision]
-        precision, speeds = choose_precision(model, (config.batch_size, *feed.image_shape), precisions=only)
+        only, norms = None if precision == "auto" else [precision], freezing.normalizations(model, config.freeze_norm)
+        precision, speeds = choose_precision(model, (config.batch_size, *feed.image_shape), only, frozen=norms)
         note(
             "Precision: "
             + ", ".join(f"{name} {speed:,.0f} images/s" for name, speed in speeds.items())
@@ -114,8 +114,10 @@ def make_learner(
     frozen: Sequence[keras.Layer] = (),
 ) -> Learner:
     """A learner over the training view of `model`, whose layers `frozen` stay as they are, for a schedule over `steps` steps."""
-    view = accelerate(model, config.mixed_precision, frozen, any_size=bool(config.image_size_schedule))
-    return Learner(view, config, steps, class_weights, augment, freezing.variables_of(frozen), model)
+    norms = freezing.normalizations(model, config.freeze_norm)
+    view = accelerate(model, config.mixed_precision, [*frozen, *norms], any_size=bool(config.image_size_schedule))
+    statistics = [variable for norm in norms for variable in norm.non_trainable_variables]
+    return Learner(view, config, steps, class_weights, augment, freezing.variables_of(frozen) + statistics, model)
 
 
 def fit(

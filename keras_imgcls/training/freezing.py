@@ -28,6 +28,12 @@ def landmarks(model: keras.Model) -> list[str]:
     return [layer.name for layer in model.layers if LANDMARK.fullmatch(layer.name)]
 
 
+def normalizations(model: keras.Model, freeze_norm: bool = True) -> list[keras.Layer]:
+    """The layers of `model`, and of models inside it, whose statistics `--freeze_norm` keeps; none without it."""
+    layers = model._flatten_layers() if freeze_norm else ()
+    return [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
+
+
 def variables_of(layers: Sequence[keras.Layer]) -> list[keras.Variable]:
     """All variables of `layers`: weights, statistics and seeds."""
     return [variable for layer in layers if isinstance(layer, keras.Layer) for variable in layer.variables]

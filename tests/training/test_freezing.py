@@ -3,7 +3,9 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from keras_imgcls.core.config import check
 from keras_imgcls.core.errors import UserError
 from keras_imgcls.training import fit as fit_module
 from keras_imgcls.training import freezing
@@ -80,3 +82,41 @@ def test_a_model_without_landmarks_is_refused():
         fit_module.resolve(make_config(freeze="stem"), bare, make_feed(), 1)
     with pytest.raises(UserError, match="--layer_decay goes by landmarks, and bare has none"):
         fit_module.resolve(make_config(layer_decay=0.5), bare, make_feed(), 1)
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"optimizer": "adamw", "averaging": "ema(0.9)"}, {"mixed_precision": "mixed_bfloat16"}]
+)
+def test_freeze_norm_keeps_the_statistics_and_trains_all_else(changes):
+    model = make_staged()
+    for number, norm in enumerate(freezing.normalizations(model)):  # as weights from elsewhere have them
+        norm.moving_mean.assign(np.linspace(-0.3, 0.2 + number, 6))
+        norm.moving_variance.assign(np.linspace(0.5, 1.5, 6))
+    statistics = [norm.non_trainable_variables for norm in freezing.normalizations(model)]
+    before, trained = [[v.numpy() for v in pair] for pair in statistics], [v.numpy() for v in model.trainable_variables]
+    config = make_config(freeze_norm=True, learning_rate=0.05, **changes)
+    fit_module.fit(model, make_feed(), config, dict)
+    assert len(before) == 3
+    assert all(equal([v.numpy() for v in pair], was) for pair, was in zip(statistics, before, strict=True))
+    assert not any(np.array_equal(v.numpy(), was) for v, was in zip(model.trainable_variables, trained, strict=True))
+    assert len(model.trainable_variables) == 14
+
+
+def test_with_freeze_norm_a_training_call_is_inference_but_for_dropout():
+    images, labels, _ = next(iter(make_feed().batches(0, 0)))
+    model = make_staged(dropout=0.0)
+    view = fit_module.make_learner(model, make_config(freeze_norm=True), steps=1).view
+    gradients = []
+    for network, training in ((view, True), (model, False)):
+        with tf.GradientTape() as tape:
+            logits = network(tf.cast(images, tf.float32), training=training)
+            loss = tf.reduce_mean(keras.losses.categorical_crossentropy(labels, logits, from_logits=True))
+        gradients.append(tape.gradient(loss, [variable.value for variable in network.trainable_variables]))
+    for ours, of_inference in zip(*gradients, strict=True):
+        np.testing.assert_allclose(ours, of_inference, rtol=1e-3, atol=1e-5)
+
+
+def test_freeze_norm_wants_weights_that_bring_statistics():
+    with pytest.raises(UserError, match="--freeze_norm keeps statistics that come with weights: give --pretrained or"):
+        check(make_config(freeze_norm=True))
+    check(make_config(freeze_norm=True, model="efficientnet_lite0", pretrained="imagenet"))
