@@ -69,6 +69,18 @@ def test_a_named_model_may_begin_with_weights_from_a_file(tmp_path):
     np.testing.assert_allclose(kernel, 7.0, atol=1e-5)
 
 
+def test_a_model_of_ones_own_brings_the_statistics_that_freeze_norm_keeps(tmp_path):
+    image = keras.Input((8, 8, 1))
+    x = keras.layers.Conv2D(4, 3)(keras.layers.Rescaling(1 / 255)(image))
+    norm = keras.layers.BatchNormalization()
+    x = keras.layers.GlobalAveragePooling2D()(norm(x))
+    model = keras.Model(image, keras.layers.Dense(10)(x))
+    norm.moving_mean.assign([0.1, 0.2, 0.3, 0.4])
+    options = {"epochs": 1, "mixed_precision": "float32", "freeze_norm": True}
+    keras_imgcls.train(model, "digits", run_dir=str(tmp_path / "run"), **options)
+    np.testing.assert_array_equal(norm.moving_mean.numpy(), np.float32([0.1, 0.2, 0.3, 0.4]))
+
+
 @pytest.mark.parametrize("batched", [True, False])
 def test_any_model_and_any_dataset_train(tmp_path, batched):
     run = keras_imgcls.train(

@@ -84,7 +84,9 @@ def reserve(config: TrainConfig, check_names: bool = True) -> Run:
     Raises:
         UserError: the folder is taken, is no run, or can't be written.
     """
-    config_module.check(config if check_names else config_module.replace(config, model="resnet20"))
+    # A model of one's own has another name, and brings weights.
+    own = {} if check_names else {"model": "resnet20", "freeze_norm": False}
+    config_module.check(config_module.replace(config, **own))
     path = run_module.path_of(config)
     if config.resume:
         return run_module.open_run(path, folds=True)

@@ -116,8 +116,8 @@ def make_learner(
     """A learner over the training view of `model`, whose layers `frozen` stay as they are, for a schedule over `steps` steps."""
     norms = freezing.normalizations(model, config.freeze_norm)
     view = accelerate(model, config.mixed_precision, [*frozen, *norms], any_size=bool(config.image_size_schedule))
-    statistics = [variable for norm in norms for variable in norm.non_trainable_variables]
-    return Learner(view, config, steps, class_weights, augment, freezing.variables_of(frozen) + statistics, model)
+    still = freezing.variables_of(frozen) + freezing.statistics_of(norms)
+    return Learner(view, config, steps, class_weights, augment, still, model)
 
 
 def fit(
@@ -188,12 +188,12 @@ def _stage(
         learner = learner_of(whole, config, phase.epochs * feed.steps, class_weights, augment, frozen)
         return Stage(phase, learner, feed, config, validate)
     view = accelerate(whole, config.mixed_precision, frozen, any_size=bool(config.image_size_schedule))
-    kept, view = Features(view, feed, config.feature_views, validate), accelerate(head(model))
+    norms = freezing.normalizations(model, config.freeze_norm)
+    kept, view = Features(view, feed, config.feature_views, validate), accelerate(head(model), frozen=norms)
     feed, validate = kept.feed(), kept.validator(view)
     config = config_module.replace(config, steps_per_execution=min(HEAD_STEPS, feed.steps))
-    learner = Learner(
-        view, config, phase.epochs * feed.steps, class_weights, None, freezing.variables_of(frozen), whole
-    )
+    still = freezing.variables_of(frozen) + freezing.statistics_of(norms)
+    learner = Learner(view, config, phase.epochs * feed.steps, class_weights, None, still, whole)
     return Stage(phase, learner, feed, config, validate)
 
 

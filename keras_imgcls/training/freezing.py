@@ -34,6 +34,11 @@ def normalizations(model: keras.Model, freeze_norm: bool = True) -> list[keras.L
     return [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
 
 
+def statistics_of(norms: Sequence[keras.Layer]) -> list[keras.Variable]:
+    """The moving means and variances of normalisations."""
+    return [variable for norm in norms for variable in norm.non_trainable_variables]
+
+
 def variables_of(layers: Sequence[keras.Layer]) -> list[keras.Variable]:
     """All variables of `layers`: weights, statistics and seeds."""
     return [variable for layer in layers if isinstance(layer, keras.Layer) for variable in layer.variables]

@@ -116,6 +116,19 @@ def test_with_freeze_norm_a_training_call_is_inference_but_for_dropout():
         np.testing.assert_allclose(ours, of_inference, rtol=1e-3, atol=1e-5)
 
 
+def test_freeze_norm_holds_behind_the_features_too():
+    """A head over kept features may have a normalisation of its own."""
+    staged = make_staged()
+    x = keras.layers.BatchNormalization(name="head_norm")(staged.get_layer("pool").output)
+    model = keras.Model(staged.input, keras.layers.Dense(3, name="logits")(x))
+    norm = model.get_layer("head_norm")
+    norm.moving_variance.assign(np.linspace(0.5, 1.5, 6))
+    config = make_config(freeze_norm=True, freeze="features", feature_views=1, averaging="ema(0.9)", learning_rate=0.05)
+    before, gamma = values([norm])[2:], norm.gamma.numpy()
+    fit_module.fit(model, make_feed(), config, dict)
+    assert equal(values([norm])[2:], before) and not np.array_equal(norm.gamma, gamma)
+
+
 def test_freeze_norm_wants_weights_that_bring_statistics():
     with pytest.raises(UserError, match="--freeze_norm keeps statistics that come with weights: give --pretrained or"):
         check(make_config(freeze_norm=True))
