@@ -37,8 +37,8 @@ ARMS = {
     "rate 0.002": {"learning_rate": 0.002},
     "rate 0.003": {"learning_rate": 0.003},
     "rate 0.003, decay 0.6": {"learning_rate": 0.003, "layer_decay": 0.6},
-    "statistics kept": {"freeze_norm": True},
-    "statistics kept, rate 0.003": {"freeze_norm": True, "learning_rate": 0.003},
+    "statistics learnt": {"freeze_norm": False},
+    "statistics learnt, rate 0.003": {"freeze_norm": False, "learning_rate": 0.003},
     "no augmentation": {"augment": "none"},
     "linear probe": {"freeze": "features", "unfreeze_epoch": 0},
 }

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,13 @@ def _no_network(request, monkeypatch, refused_hosts):
     if hosts:
         refused_hosts.write_text("")
         pytest.fail(f"It reached out to {', '.join(sorted(set(hosts)))}: mark it `network` if that is what it is for.")
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    """First weights and dropout are the same in every run of the tests: what fails once fails again."""
+    if keras := sys.modules.get("keras"):
+        keras.utils.set_random_seed(0)
 
 
 @pytest.fixture(scope="session")

@@ -307,7 +307,9 @@ def _check_training(config: TrainConfig) -> None:
         raise UserError("--fraction is above 0; received 0.0.")
     check_pretrained(config.pretrained, config.trust_file)
     if config.freeze_norm and not (config.pretrained or config.init_from):
-        raise UserError("--freeze_norm keeps statistics that come with weights: give --pretrained or --init_from.")
+        raise UserError(
+            "--freeze_norm keeps statistics that come with weights: give --pretrained or --init_from, or --nofreeze_norm."
+        )
     if config.pretrained and config.init_from:
         raise UserError("--pretrained and --init_from both give first weights: choose one.")
     if config.resume and config.overwrite:

@@ -23,7 +23,7 @@ def test_the_head_comes_first_then_the_last_stages_then_all():
     config = recipe("photos.flags")
     plan = phases.parse(config.freeze, config.unfreeze_epoch, config.epochs)
     assert [phase.frozen for phase in plan] == ["features", "stage4", "none"]
-    assert (config.pretrained, config.max_minutes) == ("imagenet", 2.0)
+    assert (config.pretrained, config.freeze_norm, config.max_minutes) == ("imagenet", True, 2.0)
     assert (config.resize, config.interpolation) == ("squash", "mediapipe"), "as phones do"
 
 

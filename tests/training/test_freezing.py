@@ -130,6 +130,6 @@ def test_freeze_norm_holds_behind_the_features_too():
 
 
 def test_freeze_norm_wants_weights_that_bring_statistics():
-    with pytest.raises(UserError, match="--freeze_norm keeps statistics that come with weights: give --pretrained or"):
+    with pytest.raises(UserError, match="give --pretrained or --init_from, or --nofreeze_norm"):
         check(make_config(freeze_norm=True))
     check(make_config(freeze_norm=True, model="efficientnet_lite0", pretrained="imagenet"))
