@@ -17,12 +17,13 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import numpy as np
 from absl import app, flags
 from lock import exclusive
 from trainings import Rows, train
 
 from keras_imgcls.core.run import Run
-from keras_imgcls.evaluation.intervals import wilson
+from keras_imgcls.evaluation.intervals import effective_count, wilson
 
 SEEDS = (0, 1, 2)
 
@@ -82,7 +83,13 @@ def trained(dataset: str, arm: str, seed: int) -> bool:
 
 def row(dataset: str, arm: str, seed: int, run: Run, seconds: float) -> dict:
     """What is known of a finished run; `seconds` are those of the whole command."""
-    metrics, config = run.read_metrics(), run.config
+    metrics, config, manifest = run.read_metrics(), run.config, run.read_manifest()
+    groups = {line["id"]: line.get("group", "") for line in manifest}
+    with open(run.evaluation / "test" / "predictions.csv", newline="", encoding="utf-8") as file:
+        predictions = [*csv.DictReader(file)]
+    correct = np.array([line["correct"] == "true" for line in predictions])
+    worth = effective_count(correct, np.array([groups[line["id"]] for line in predictions]))
+    found = {split: {key: metrics[split][key] for key in ("accuracy", "count")} for split in ("validation", "test")}
     return {
         "dataset": dataset,
         "arm": arm,
@@ -91,16 +98,11 @@ def row(dataset: str, arm: str, seed: int, run: Run, seconds: float) -> dict:
         "seconds": round(seconds, 1),
         "epochs": config.epochs,
         "unfreeze_epoch": config.unfreeze_epoch,
-        "training": training_images(run),
+        "training": sum(line["split"] == "train" for line in manifest),
         "classes": len(run.class_names),
-        **{split: {key: metrics[split][key] for key in ("accuracy", "count")} for split in ("validation", "test")},
+        "validation": found["validation"],
+        "test": found["test"] | {"worth": round(worth, 2)},
     }
-
-
-def training_images(run: Run) -> int:
-    """How many images its manifest has in the training split."""
-    with run.manifest.open(newline="", encoding="utf-8") as file:
-        return sum(line["split"] == "train" for line in csv.DictReader(file))
 
 
 def render() -> None:
@@ -147,10 +149,10 @@ def difference(ones: list[dict], others: list[dict]) -> str:
 
 
 def pool(tests: list[dict]) -> tuple[float, float, float]:
-    """Accuracy and its interval of the test images of some seeds together."""
-    count = sum(test["count"] for test in tests)
-    right = sum(test["accuracy"] * test["count"] for test in tests)
-    return right / count, *wilson(min(round(right), count), count)
+    """Accuracy and its interval of the test images of some seeds together, frames of a track counted for what they are worth."""
+    accuracy = sum(test["accuracy"] * test["count"] for test in tests) / sum(test["count"] for test in tests)
+    worth = sum(test["worth"] for test in tests)
+    return accuracy, *wilson(min(accuracy * worth, worth), worth)
 
 
 def line(dataset: str, arm: str, cells: list[dict]) -> str:
