@@ -89,7 +89,7 @@ def row(dataset: str, arm: str, seed: int, run: Run, seconds: float) -> dict:
         predictions = [*csv.DictReader(file)]
     correct = np.array([line["correct"] == "true" for line in predictions])
     worth = effective_count(correct, np.array([groups[line["id"]] for line in predictions]))
-    found = {split: {key: metrics[split][key] for key in ("accuracy", "count")} for split in ("validation", "test")}
+    validation, test = ({key: metrics[split][key] for key in ("accuracy", "count")} for split in ("validation", "test"))
     return {
         "dataset": dataset,
         "arm": arm,
@@ -100,8 +100,8 @@ def row(dataset: str, arm: str, seed: int, run: Run, seconds: float) -> dict:
         "unfreeze_epoch": config.unfreeze_epoch,
         "training": sum(line["split"] == "train" for line in manifest),
         "classes": len(run.class_names),
-        "validation": found["validation"],
-        "test": found["test"] | {"worth": round(worth, 2)},
+        "validation": validation,
+        "test": test | {"worth": round(worth, 2)},
     }
 
 
