@@ -4,7 +4,8 @@
     bash bin/environment/launch benchmarks/families.py --data_dir=FOLDER       (then, on any; `--only=alexnet,vgg`)
 
 `--measure` finds the precision and the speed of each network and writes them to families.json. Training takes as many
-whole epochs as the time holds at that speed, so that a busy machine changes how long a row takes and nothing in it.
+whole epochs as the time holds at that speed, so that a busy machine changes how long a row takes and nothing in it. On a
+machine without bfloat16 `--mixed_precision=float32` trains the same epochs; the table says which rows those are.
 Finished rows are appended to families.jsonl and the table in RESULTS.md is made of them. A driver that was killed goes on
 where it was, in the middle of a run too; rows that are there already are not trained again.
 """
@@ -75,6 +76,7 @@ ONLY = flags.DEFINE_list("only", [], "Names of rows; all by default.")
 DATA_DIR = flags.DEFINE_string("data_dir", "", "Where CIFAR-10 lies.")
 RUNS_DIR = flags.DEFINE_string("runs_dir", "runs/families", "Where the runs go.")
 SEED = flags.DEFINE_integer("seed", 0, "Seed of the runs.")
+PRECISION = flags.DEFINE_string("mixed_precision", "", "Train in this precision and not the fastest; as many epochs.")
 
 
 def main(_) -> None:
@@ -108,7 +110,7 @@ def measure(names: list[str]) -> None:
 def recipe(name: str) -> dict:
     """The flags of a row's training, data and run aside."""
     given = CLASSICAL_RECIPE if name == CLASSICAL else five_minutes(NETWORKS[name])
-    return given | {"seed": SEED.value}
+    return given | {"seed": SEED.value} | ({"mixed_precision": PRECISION.value} if PRECISION.value else {})
 
 
 def trained(name: str) -> bool:
@@ -152,8 +154,8 @@ def render() -> None:
     networks = json.loads(SPEEDS.read_text())["networks"] if SPEEDS.is_file() else {}
     order = [*NETWORKS, CLASSICAL]
     lines = [
-        "| network | validation | test (95 % interval) | epochs | images/s | parameters | MMACs | TFLite | seed |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| network | validation | test (95 % interval) | epochs | images/s | trained in | parameters | MMACs | TFLite | seed |",
+        "|---|---|---|---|---|---|---|---|---|---|",
         *(line(row, networks) for row in sorted(ROWS.read(), key=lambda row: (order.index(row["name"]), row["seed"]))),
     ]
     ROWS.show(lines)
@@ -168,7 +170,8 @@ def line(row: dict, networks: dict) -> str:
         f"{validation['accuracy']:.2%}" if validation else "–",
         f"{test['accuracy']:.2%} ({test['accuracy_low']:.2%} to {test['accuracy_high']:.2%})",
         row["epochs"],
-        f"{measured['images_per_second'][row['precision']]:,}" if measured else "–",
+        f"{measured['images_per_second'][measured['precision']]:,}" if measured else "–",
+        row["precision"].removeprefix("mixed_"),
         f"{row['parameters']:,}",
         f"{row['macs'] / 1e6:.1f}",
         f"{row['tflite_bytes'] / 1e6:.2f} MB",

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import keras_imgcls  # noqa: F401 - before any test loads TensorFlow, of which it asks for oneDNN
+
 RECORD = "KERAS_IMGCLS_TESTS_REFUSED"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 if (

@@ -1,5 +1,7 @@
 """The Python face: instant to import, and the README's code runs as it stands there."""
 
+import os
+import platform
 import re
 import subprocess
 import sys
@@ -21,6 +23,20 @@ def test_importing_loads_nothing_heavy():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=README.parent
     )
     assert finished.stdout.strip() == "[]"
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="oneDNN is asked for on x86 only")
+@pytest.mark.parametrize(("given", "expected"), [({}, "True"), ({"TF_ENABLE_ONEDNN_OPTS": "0"}, "False")])
+def test_onednn_is_on_unless_one_says_no(given, expected):
+    code = (
+        "import keras_imgcls, tensorflow; from tensorflow.python.util import _pywrap_util_port; "
+        "print(_pywrap_util_port.IsMklEnabled())"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"} | given
+    finished = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=README.parent, env=environment
+    )
+    assert finished.stdout.strip() == expected
 
 
 def test_every_public_name_is_there():

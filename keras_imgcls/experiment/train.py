@@ -10,7 +10,7 @@ from keras_imgcls.core import config as config_module
 from keras_imgcls.core import files, lock, options
 from keras_imgcls.core import run as run_module
 from keras_imgcls.core.config import TrainConfig
-from keras_imgcls.core.console import note
+from keras_imgcls.core.console import note, warn
 from keras_imgcls.core.plugins import load_plugins
 from keras_imgcls.core.run import Run
 from keras_imgcls.data import groups, sheet
@@ -20,6 +20,7 @@ from keras_imgcls.experiment import prepare, resuming
 from keras_imgcls.experiment.environment import environment
 from keras_imgcls.experiment.parts import Parts
 from keras_imgcls.experiment.prepare import Prepared
+from keras_imgcls.training.acceleration import available_precisions
 from keras_imgcls.training.callbacks import TensorBoard
 from keras_imgcls.training.fit import Outcome, fit
 from keras_imgcls.training.validation import Validator
@@ -112,6 +113,9 @@ def _introduce(run: Run, ready: Prepared) -> None:
     note(f"{ready.samples.name}: {counts}; {classes} classes; {size} px, {config.channels} channels")
     note(f"{config.model}: {parameters}; augmentation {config.augment}; {config.mixed_precision}")
     note(f"first weights: {ready.first_weights}")
+    if config.mixed_precision not in available_precisions():
+        slow = f"this machine has no fast {config.mixed_precision}: it is imitated, and may take many times as long"
+        warn(f"{slow} as float32.")
     note(f"Run: {run.path}")
 
 

@@ -1,6 +1,10 @@
 """The training view computes what the plain model does, over the plain model's variables, and leaves no trace in it."""
 
+import os
 import random
+import subprocess
+import sys
+from textwrap import dedent
 
 import keras
 import numpy as np
@@ -153,13 +157,29 @@ def test_what_is_swapped_and_what_is_not():
         assert kind in {type(layer) for layer in accelerate(network(*BODIES[body]())).layers}, body
     synchronized = network(layers.Conv2D(4, 3), layers.BatchNormalization(synchronized=True))
     assert type(accelerate(synchronized).layers[3]) is layers.BatchNormalization
-    if fast_layers.native_groups():
-        assert type(accelerate(network(*BODIES["grouped"]())).layers[3]) is GroupedConv2D
+    assert type(accelerate(network(*BODIES["grouped"]())).layers[3]) is GroupedConv2D
 
 
-def test_grouped_convolutions_keep_keras_layer_where_tensorflow_has_none(monkeypatch):
+@pytest.mark.parametrize("body", ["grouped", "grouped_valid"])
+def test_groups_are_convolved_one_by_one_where_tensorflow_takes_none(body, monkeypatch):
+    """On Arm, and where oneDNN is off."""
     monkeypatch.setattr(fast_layers, "native_groups", lambda: False)
-    assert type(accelerate(network(*BODIES["grouped"]())).layers[3]) is layers.Conv2D
+    view = assert_equal_numbers(network(*BODIES[body]()), pixels())
+    operations = tf.function(view).get_concrete_function(pixels()).graph.get_operations()
+    convolutions = [operation for operation in operations if operation.type == "Conv2D"]
+    assert len(convolutions) == 1 + view.layers[3].groups
+
+
+def test_groups_train_without_onednn():
+    code = """
+        import keras, keras_imgcls, numpy as np
+        view = keras_imgcls.accelerate(keras.Sequential([keras.Input((8, 8, 4)), keras.layers.Conv2D(6, 3, groups=2)]))
+        view.compile("sgd", "mse")
+        view.fit(np.ones((2, 8, 8, 4)), np.ones((2, 6, 6, 6)), verbose=0)
+        """
+    environment = os.environ | {"TF_ENABLE_ONEDNN_OPTS": "0"}
+    finished = subprocess.run([sys.executable, "-c", dedent(code)], env=environment, capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr
 
 
 def test_frozen_normalization_uses_its_moving_statistics():
