@@ -8,14 +8,12 @@ the others take their turn, in alternating order. Each trains resnet20 on random
 """
 
 import os
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
+import turns
 from absl import app, flags
 from lock import exclusive
 
@@ -34,37 +32,23 @@ def main(_) -> None:
 
     precisions = [name for name in available_precisions() if name != "mixed_float16"]
     with exclusive():
-        workers = {name + way: start(name + way) for name in precisions for way in ("", ",deterministic")}
+        workers = {
+            name + way: turns.start(__file__, name + way, SECONDS.value)
+            for name in precisions
+            for way in ("", ",deterministic")
+        }
         speeds = {name: [] for name in workers}
         for turn in range(ROUNDS.value + 1):
             for name in list(workers)[:: 1 if turn % 2 else -1]:
-                speeds[name].append(take_turn(workers[name]))
+                speeds[name] += turns.take(workers[name])
         for worker in workers.values():
-            worker.kill()  # its endless iterator may keep the interpreter from ending by itself
-            worker.wait()
+            turns.end(worker)
     print("| precision | images/s | with --deterministic | ratio (range over rounds) |\n|---|---|---|---|")
     for name in precisions:
         free, fixed = (np.array(speeds[name + way][1:]) for way in ("", ",deterministic"))  # the first turn warms up
         ratios = fixed / free
         spread = f"{np.median(ratios):.2f} ({ratios.min():.2f} to {ratios.max():.2f})"
         print(f"| {name} | {np.median(free):,.0f} | {np.median(fixed):,.0f} | {spread} |")
-
-
-def start(contestant: str) -> subprocess.Popen:
-    """A process that waits for its turn."""
-    command = [sys.executable, __file__, f"--worker={contestant}", f"--seconds={SECONDS.value}"]
-    path = os.pathsep.join([str(Path(__file__).resolve().parents[1]), os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, "PYTHONPATH": path}
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
-
-
-def take_turn(worker: subprocess.Popen) -> float:
-    """Images/s."""
-    worker.stdin.write("go\n")
-    worker.stdin.flush()
-    while (line := worker.stdout.readline()) and not line.startswith("speed "):
-        pass
-    return float(line.split()[1]) if line else sys.exit("a contestant has died")
 
 
 def work(precision: str, deterministic: str = "") -> None:
@@ -96,12 +80,15 @@ def work(precision: str, deterministic: str = "") -> None:
     learner.make_train_function()
     steps = forever(ready.feed, timed)
     learner.train_function(steps)
-    for _ in sys.stdin:
+
+    def turn():
         done, began = 0, time.perf_counter()
         while time.perf_counter() - began < SECONDS.value:
             learner.train_function(steps)["loss"].numpy()
             done += 1
-        print(f"speed {done * BATCH / (time.perf_counter() - began)}", flush=True)
+        return [done * BATCH / (time.perf_counter() - began)]
+
+    turns.serve(turn)
 
 
 def forever(feed, timed):

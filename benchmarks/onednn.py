@@ -8,14 +8,12 @@ their median and range. Where TensorFlow itself turns oneDNN on (AVX-512 VNNI, A
 """
 
 import os
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
+import turns
 from absl import app, flags
 from lock import exclusive
 
@@ -47,14 +45,13 @@ def main(_) -> None:
 
 def row(network: str) -> str:
     """Both contestants' turns with a network, as Markdown."""
-    workers = {choice: start(network, choice) for choice in "01"}
+    workers = {choice: turns.start(__file__, network, SECONDS.value, TF_ENABLE_ONEDNN_OPTS=choice) for choice in "01"}
     speeds = {choice: [] for choice in workers}
     for turn in range(ROUNDS.value + 1):
         for choice in list(workers)[:: 1 if turn % 2 else -1]:
-            speeds[choice].append(take_turn(workers[choice]))
+            speeds[choice].append(turns.take(workers[choice]))
     for worker in workers.values():
-        worker.kill()
-        worker.wait()
+        turns.end(worker)
     off, on = (np.array(speeds[choice][1:]) for choice in "01")  # the first turn warms up
     cells = [f"`{network}`", f"{NETWORKS[network][0]} px"]
     for without, with_it in zip(off.T, on.T, strict=True):
@@ -62,23 +59,6 @@ def row(network: str) -> str:
         spread = f"{np.median(ratios):.2f} ({ratios.min():.2f} to {ratios.max():.2f})"
         cells += [f"{np.median(without):,.0f}", f"{np.median(with_it):,.0f}", spread]
     return f"| {' | '.join(cells)} |"
-
-
-def start(network: str, choice: str) -> subprocess.Popen:
-    """A process that waits for its turn."""
-    command = [sys.executable, __file__, f"--worker={network}", f"--seconds={SECONDS.value}"]
-    path = os.pathsep.join([str(Path(__file__).resolve().parents[1]), os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, "PYTHONPATH": path, "TF_ENABLE_ONEDNN_OPTS": choice}
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
-
-
-def take_turn(worker: subprocess.Popen) -> list[float]:
-    """Images/s in training and in inference."""
-    worker.stdin.write("go\n")
-    worker.stdin.flush()
-    while (line := worker.stdout.readline()) and not line.startswith("speeds "):
-        pass
-    return [float(speed) for speed in line.split()[1:]] if line else sys.exit("a contestant has died")
 
 
 def work(network: str) -> None:
@@ -94,8 +74,7 @@ def work(network: str) -> None:
     actions = [train, lambda: view.predict_on_batch(pixels)]
     for action in actions:
         action()
-    for _ in sys.stdin:
-        print("speeds", *(speed(action, batch, SECONDS.value / 2) for action in actions), flush=True)
+    turns.serve(lambda: [speed(action, batch, SECONDS.value / 2) for action in actions])
 
 
 def speed(action, batch: int, seconds: float) -> float:
