@@ -281,7 +281,9 @@ def test_the_policy_is_in_force(page):
         const script = document.createElement("script");
         script.textContent = "window.injected = true";
         document.body.append(script);
-        document.body.append(Object.assign(document.createElement("div"), { innerHTML: "<p onclick='1' style='color: red'>" }));
+        const markup = { innerHTML: "<p onclick='window.injected = true' style='color: red'>" };
+        document.body.append(Object.assign(document.createElement("div"), markup));
+        document.body.lastChild.firstChild.click(); // some browsers look at a handler when it is first wanted
         new Image().src = "https://other.invalid/picture";
         await fetch("https://other.invalid/", { method: "POST", body: "picture" }).catch(() => found.push("refused"));
         navigator.sendBeacon("https://other.invalid/", "picture");
